@@ -1,0 +1,77 @@
+# Needs Python >= 3.11, pip and make (GNU make, also the 3.81 of macOS). Everything goes into .venv.
+
+PYTHONS = $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3 python
+BIN = .venv/bin
+STAMP = .venv/.installed
+PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	$(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run servers test test-long lint format lock clean
+
+help: ## Show this list
+	@echo "make setup, then make run. All targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## Install the locked packages and this project into .venv (again when the lock changed)
+	@:
+
+# The order matters: an environment that was interrupted has no stamp, and is completed the next time.
+$(STAMP): requirements/dev.txt pyproject.toml $(BIN)/python
+	@total=$$(grep -c '^[a-z].*==' requirements/dev.txt); echo "Installing $$total packages ..."; \
+	{ PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes -r requirements/dev.txt || echo "pip failed"; } | { \
+		n=0; while read -r word rest; do case "$$word $$rest" in \
+			Collecting*|Processing*) n=$$((n + 1)); [ $$((n % 10)) -ne 0 ] || echo "  $$n of $$total";; \
+			"Installing collected"*) echo "  unpacking";; \
+			"pip failed") exit 1;; \
+		esac; done; }
+	@PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "Ready: $$($(BIN)/python --version) in .venv"
+
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && found=$$python && break; \
+	done; \
+	if [ -z "$${found:-}" ]; then echo "Python 3.11 or newer is needed: install it, or say which: make PYTHON=/path/to/python3" >&2; exit 1; fi; \
+	echo "Creating .venv with $$("$$found" --version)"; \
+	if "$$found" -c 'import ensurepip, venv' 2>/dev/null; then "$$found" -m venv --clear .venv; \
+	else \
+		echo "  its venv has no ensurepip: using virtualenv instead"; \
+		"$$found" -m pip install --quiet --disable-pip-version-check --require-hashes --target build/virtualenv --upgrade \
+			-r requirements/bootstrap.txt && PYTHONPATH=build/virtualenv "$$found" -m virtualenv --quiet --clear .venv; \
+	fi
+
+run: setup ## Set up, then run the whole service on 127.0.0.1:8000
+	@exec $(BIN)/chatbot dev
+
+servers:
+	@tests/install-servers.sh
+
+test: setup servers ## Set up, then run the tests, on real servers (installs them on Debian and Ubuntu)
+	@$(BIN)/python -m pytest -m "not long"
+
+# pytest's status 5: no test was selected.
+test-long: setup servers ## Run the heavy tests: clusters, crash points, chaos
+	@$(BIN)/python -m pytest -m long || { status=$$?; [ $$status -eq 5 ] && echo "There are no long tests yet."; }
+
+lint: setup ## Check style, format and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: setup ## Put imports and format in order
+	@$(BIN)/ruff check --select I --fix --quiet
+	@$(BIN)/ruff format
+
+lock: setup ## Renew the lock from pyproject.toml (UPGRADE=1: with the newest versions)
+	@[ -x $(BIN)/uv ] || $(PIP) install --quiet uv
+	@$(LOCK) pyproject.toml requirements/build.in -o requirements/run.txt
+	@$(LOCK) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+	@echo "Renewed: requirements/run.txt dev.txt bootstrap.txt"
+
+clean: ## Remove .venv and everything that was built (not .state, which is data)
+	@rm -rf .venv build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@find chatbot tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""One reply per burst and one effect per message."""

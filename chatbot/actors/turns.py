@@ -1,0 +1,77 @@
+"""process_turn: a burst of messages becomes replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from dramatiq.message import Message
+
+from chatbot.actors.history import History
+from chatbot.actors.keys import by_conversation
+from chatbot.errors import LeaseLost
+from chatbot.middleware import Turn, current_turn
+from chatbot.model import Draft, InboundMessage, Reply, TurnRequest
+from chatbot.responders.base import Responder
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def turn_actor(
+    responder: Responder, history: History, deliver: Callable[[Reply], Message[Any]]
+) -> Callable[[list[InboundMessage]], None]:
+    """Return the function that asks a responder about a burst; `deliver` makes the call that sends one reply."""
+
+    def process_turn(items: list[InboundMessage]) -> None:
+        turn = current_turn()
+        if turn is None:
+            raise LeaseLost("process_turn runs as a debounced actor only")
+        messages, conversation = in_order_sent(items), by_conversation(items[0])
+        drafts = responder.respond(_request(turn, messages, history.before(conversation, turn.id)))
+        history.add(conversation, turn.id, messages, drafts)
+        for reply in _replies(turn, messages[-1], drafts):
+            turn.then(deliver(reply))
+
+    return process_turn
+
+
+def in_order_sent(items: Sequence[InboundMessage]) -> list[InboundMessage]:
+    """Return messages by the time at which they were sent: no provider delivers in order. Ties keep their arrival."""
+    known = [item.sent_at for item in items if item.sent_at]
+    # One without a time stays beside its neighbour: it takes the newest time before it.
+    newest, keyed = min(known, default=_LONG_AGO), []
+    for item in items:
+        newest = max(newest, item.sent_at) if item.sent_at else newest
+        keyed.append((item.sent_at or newest, item))
+    return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def _request(turn: Turn, messages: Sequence[InboundMessage], before: Any) -> TurnRequest:
+    return TurnRequest(
+        turn_id=turn.id,
+        channel=messages[0].channel,
+        account_id=messages[0].account_id,
+        conversation_id=messages[0].conversation_id,
+        messages=tuple(messages),
+        history=before,
+        attempt=turn.attempt,
+    )
+
+
+def _replies(turn: Turn, last: InboundMessage, drafts: Sequence[Draft]) -> list[Reply]:
+    return [
+        Reply(
+            reply_id=f"{turn.id}_{position}",
+            turn_id=turn.id,
+            channel=last.channel,
+            account_id=last.account_id,
+            conversation_id=last.conversation_id,
+            thread_id=last.thread_id,
+            recipient_id=last.sender_id,
+            position=position,
+            text=draft.text,
+            attachments=draft.attachments,
+        )
+        for position, draft in enumerate(drafts)
+    ]

@@ -1,0 +1,130 @@
+"""Debounce: a burst of calls with one key becomes one run with the list of them.
+
+At enqueue a call joins its key's window in the ledger (`offer`), and nothing is published. The pump publishes a claim
+check when the window is due. At execution the claim check is exchanged for the items (`begin`), under a lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from chatbot.errors import NotComposable, PolicyInvalid
+from chatbot.middleware.calls import resolve
+from chatbot.middleware.guard import Guard, Outcome, composed, outcome
+from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.policies import Debounced, Duration, Idempotent, ms, policy_of
+from chatbot.middleware.pump import AGAIN, Pump
+from chatbot.middleware.runner import TurnRunner, item_type
+from chatbot.stores.base import DAY, FollowUp, Offer, Store
+
+if TYPE_CHECKING:
+    from dramatiq import Actor, Broker, Worker
+    from dramatiq.broker import MessageProxy
+    from dramatiq.message import Message
+
+_OUTCOMES: dict[str, Outcome] = {"duplicate": "duplicate", "overflow": "overflow"}
+
+
+class Debounce(Guard):
+    """One run per burst, one run at a time per key.
+
+    Parameters: `heartbeat`, to share one with other guards of the process; `again`, how long after its confirmed
+    publication a turn that nobody began is suspected of being lost by the broker.
+    """
+
+    option, policy, rank = "debounced", Debounced, 1
+
+    def __init__(self, store: Store, *, heartbeat: Heartbeat | None = None, again: Duration = AGAIN) -> None:
+        super().__init__()
+        self.store = store
+        self._runner = TurnRunner(store, heartbeat or Heartbeat(store), self.patience, self.follow_up)
+        self._again = ms(again)
+        self._pump: Pump | None = None
+
+    # --- enqueue ---
+    def admit(self, broker: Broker, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
+        verdicts = list(messages)
+        offers = [(i, offer) for i, message in enumerate(messages) if (offer := self._offer(broker, message))]
+        offered_all = self.store.offer([offer for _, offer in offers]) if offers else []
+        for (i, _), offered in zip(offers, offered_all, strict=True):
+            verdicts[i] = outcome(messages[i], _OUTCOMES.get(offered.verdict, "absorbed"))
+        return verdicts
+
+    def _offer(self, broker: Broker, message: Message[Any]) -> Offer | None:
+        actor = broker.get_actor(message.actor_name)
+        policy = policy_of(self.option, Debounced, actor, message)
+        if policy is None or (subject := resolve(policy.key, actor, message)) is None:
+            return None
+        if composed(message):
+            raise NotComposable(f"{actor.actor_name!r}: {NotComposable.__doc__}")
+        item_id, id_ttl = self._identity(actor, message)
+        window, body = policy.window(id_ttl), _body(actor, message)
+        if len(body) > window.max_buffered_bytes:
+            raise PolicyInvalid(f"a call of {actor.actor_name!r} with {len(body)} bytes can never be buffered")
+        return Offer(
+            key=f"{actor.actor_name}/{subject}", item_id=item_id, body=body, window=window, mode=policy.on_running
+        )
+
+    def _identity(self, actor: Actor[..., Any], message: Message[Any]) -> tuple[str, int]:
+        """Return a call's item id and for how long it is remembered: what `idempotent` says, else its message id."""
+        policy = policy_of("idempotent", Idempotent, actor, message)
+        if policy is None or (key := resolve(policy.key, actor, message)) is None:
+            return message.message_id, DAY
+        ttl = policy.ttl(*message.args, **message.kwargs) if callable(policy.ttl) else policy.ttl
+        return key, ms(ttl)
+
+    def follow_up(self, broker: Broker, message: Message[Any], key: str, item_id: str) -> FollowUp:
+        """Return a call that a turn leaves as an item for its settlement. `key` is the turn's, `item_id` the call's."""
+        actor = broker.get_actor(message.actor_name)
+        policy = policy_of(self.option, Debounced, actor, message)
+        subject = policy and resolve(policy.key, actor, message)
+        if policy is None or subject is None or subject != key.partition("/")[2]:
+            raise PolicyInvalid(
+                f"a turn of {key!r} cannot leave a call for {actor.actor_name!r} with the key {subject!r}: "
+                "that takes a debounced actor, and the same key"
+            )
+        window = policy.window(self._identity(actor, message)[1])
+        return FollowUp(key=f"{actor.actor_name}/{subject}", item_id=item_id, body=_body(actor, message), window=window)
+
+    # --- execution ---
+    def run(self, broker: Broker, actor: Actor[..., Any], fn: Callable[..., Any], message: MessageProxy) -> Any:
+        if "turn" not in message.options:
+            return self._late_offer(broker, actor, fn, message)
+        policy = cast(Debounced, actor.options[self.option])
+        return self._runner.run(broker, actor, policy, fn, message)
+
+    def _late_offer(self, broker: Broker, actor: Actor[..., Any], fn: Callable[..., Any], message: MessageProxy) -> Any:
+        """A producer without guards published the call itself, or the policy opted it out: then its key is None."""
+        plain = message._message
+        offer = self._offer(broker, plain)
+        if offer is None:
+            return fn(*_as_items(fn, plain))
+        self.patience.until_answered(lambda: self.store.offer([offer]))
+        return self._runner.drop(message)
+
+    # --- the process ---
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        super().after_worker_boot(broker, worker)
+        self._pump = Pump(broker, self.store, again=self._again)
+        self._pump.start()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        super().before_worker_shutdown(broker, worker)
+        if self._pump is not None:
+            self._pump.stop()
+
+
+def _body(actor: Actor[..., Any], message: Message[Any]) -> bytes:
+    if len(message.args) != 1 or message.kwargs:
+        raise PolicyInvalid(f"{actor.actor_name!r} is debounced: send it one item, as the only positional argument")
+    try:
+        return msgspec.json.encode(message.args[0])
+    except TypeError as exc:
+        raise PolicyInvalid(f"an item for {actor.actor_name!r} cannot be written as JSON: {exc}") from exc
+
+
+def _as_items(fn: Callable[..., Any], message: Message[Any]) -> tuple[list[Any]]:
+    return ([msgspec.convert(message.args[0], item_type(fn))],)

@@ -1,0 +1,57 @@
+"""Declaring plain functions as guarded actors, and building the middleware list that guards them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import dramatiq
+from dramatiq.middleware import AgeLimit, Callbacks, Middleware, Pipelines, ShutdownNotifications, TimeLimit
+
+from chatbot.middleware.debounce import Debounce
+from chatbot.middleware.deduplication import Deduplication
+from chatbot.middleware.guard import Guard
+from chatbot.middleware.idempotency import Idempotency
+from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.policies import Debounced, Deduplicated, Duration, Idempotent
+from chatbot.middleware.pump import AGAIN
+from chatbot.middleware.retries import Retries
+from chatbot.stores.base import Store
+
+if TYPE_CHECKING:
+    from dramatiq import Actor, Broker
+
+
+def guards(store: Store, *, again: Duration = AGAIN) -> list[Guard]:
+    """Return the three guards on one store, with one heartbeat between them. `again`: see Debounce."""
+    heartbeat = Heartbeat(store)
+    return [
+        Deduplication(store, heartbeat=heartbeat),
+        Debounce(store, heartbeat=heartbeat, again=again),
+        Idempotency(store, heartbeat=heartbeat),
+    ]
+
+
+def guarded_stack(store: Store, *, again: Duration = AGAIN) -> list[Middleware]:
+    """Return Dramatiq's default middleware with our Retries in place of its own, and the three guards."""
+    stock = [AgeLimit(), TimeLimit(), ShutdownNotifications(), Callbacks(), Pipelines(), Retries()]
+    return [*stock, *guards(store, again=again)]
+
+
+def declare(
+    broker: Broker,
+    fn: Callable[..., Any],
+    *,
+    queue_name: str = "default",
+    actor_name: str | None = None,
+    debounced: Debounced | None = None,
+    idempotent: Idempotent | None = None,
+    deduplicated: Deduplicated | None = None,
+    **options: Any,
+) -> Actor[..., Any]:
+    """Declare a plain function as an actor of this broker, under the guarantees given; other options are Dramatiq's."""
+    policies = {"debounced": debounced, "idempotent": idempotent, "deduplicated": deduplicated}
+    options |= {name: policy for name, policy in policies.items() if policy is not None}
+    name = actor_name or fn.__name__
+    actor: Actor[..., Any] = dramatiq.actor(broker=broker, queue_name=queue_name, actor_name=name, **options)(fn)
+    return actor

@@ -1,0 +1,148 @@
+"""What the guards share: a guard decides at enqueue what becomes of a call, and at execution whether it runs.
+
+Our brokers call `admit` for a whole batch before they publish. On any other Dramatiq broker the first guard calls it
+from `before_enqueue`, and a call that is not to be published raises Suppressed. Messages that carry an outcome were
+admitted before: retries, promotions of delayed messages and turns from the pump pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from dramatiq.middleware import Middleware
+
+from chatbot.errors import PolicyInvalid, Suppressed
+from chatbot.middleware.patience import Patience
+
+if TYPE_CHECKING:
+    from dramatiq import Actor, Broker, Worker
+    from dramatiq.broker import MessageProxy
+    from dramatiq.message import Message
+
+Outcome = Literal["enqueued", "absorbed", "duplicate", "overflow"]
+
+_delivery: ContextVar[MessageProxy | None] = ContextVar("chatbot_delivery", default=None)
+
+
+class Guard(Middleware):
+    """One guarantee. Subclasses say what becomes of calls at enqueue (`admit`) and at execution (`run`)."""
+
+    #: The actor option that holds the policy, and the policy's class.
+    option: ClassVar[str]
+    policy: ClassVar[type[Any]]
+    #: Guards are asked in this order.
+    rank: ClassVar[int]
+
+    def __init__(self) -> None:
+        self.patience = Patience()
+
+    @property
+    def actor_options(self) -> set[str]:
+        return {self.option}
+
+    def admit(self, broker: Broker, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
+        """Return each message, or a copy whose `options["outcome"]` says why it must not be published."""
+        return list(messages)
+
+    def abandon(self, message: Message[Any], error: BaseException) -> None:
+        """An admitted message was not published, because of this error."""
+
+    def run(self, broker: Broker, actor: Actor[..., Any], fn: Callable[..., Any], message: MessageProxy) -> Any:
+        """Execute one delivery under this guarantee."""
+        return fn(*message.args, **message.kwargs)
+
+    def before_declare_actor(self, broker: Broker, actor: Actor[..., Any]) -> None:
+        policy = actor.options.get(self.option)
+        if policy is not None and not isinstance(policy, self.policy):
+            raise PolicyInvalid(f"{self.option} of {actor.actor_name!r} must be a {self.policy.__name__}: {policy!r}")
+
+    def after_declare_actor(self, broker: Broker, actor: Actor[..., Any]) -> None:
+        if actor.options.get(self.option) is not None:
+            actor.fn = self._guarded(broker, actor, actor.fn)
+
+    def _guarded(self, broker: Broker, actor: Actor[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
+        # The whole guarantee is inside the call, so no order of middleware can come between its parts.
+        @wraps(fn)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            message = _delivery.get()
+            if message is None or message.actor_name != actor.actor_name:
+                return fn(*args, **kwargs)  # called as a function, not delivered by a worker
+            token = _delivery.set(None)
+            try:
+                inner = _with_delivery(fn, message) if hasattr(fn, "__guarded__") else fn
+                return self.run(broker, actor, inner, message)
+            finally:
+                _delivery.reset(token)
+
+        guarded.__dict__["__guarded__"] = True
+        return guarded
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        _delivery.set(message)
+
+    def after_process_message(
+        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        _delivery.set(None)
+
+    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
+        _delivery.set(None)
+
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        self.patience.begin()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        self.patience.end()
+
+    def before_enqueue(self, broker: Broker, message: Message[Any], delay: int | None) -> None:
+        if getattr(broker, "admits", False) or "outcome" in message.options or self is not guards_of(broker)[0]:
+            return
+        (admitted,) = admit(broker, [message])
+        if admitted.options["outcome"] != "enqueued":
+            raise Suppressed(admitted.options["outcome"])
+        message.options["outcome"] = "enqueued"
+
+
+def _with_delivery(fn: Callable[..., Any], message: MessageProxy) -> Callable[..., Any]:
+    """Let the guard inside `fn` see the delivery, which the guard around it has taken."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        token = _delivery.set(message)
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            _delivery.reset(token)
+
+    return call
+
+
+def guards_of(broker: Broker) -> list[Guard]:
+    """Return the broker's guards, in the order in which they are asked."""
+    return sorted((m for m in broker.middleware if isinstance(m, Guard)), key=lambda guard: guard.rank)
+
+
+def admit(broker: Broker, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
+    """Ask every guard about a batch. The messages come back with an outcome; only `enqueued` ones are to be published.
+
+    Raises StoreUnavailable if the store cannot be asked, and what a guard raises of a call that does not fit it.
+    """
+    verdicts = list(messages)
+    for guard in guards_of(broker):
+        open_ = [i for i, message in enumerate(verdicts) if "outcome" not in message.options]
+        if open_:
+            for i, message in zip(open_, guard.admit(broker, [verdicts[i] for i in open_]), strict=True):
+                verdicts[i] = message
+    return [m if "outcome" in m.options else outcome(m, "enqueued") for m in verdicts]
+
+
+def outcome(message: Message[Any], verdict: Outcome, **more: Any) -> Message[Any]:
+    """Return a copy of a message that carries its outcome."""
+    return message.copy(options={"outcome": verdict, **more})
+
+
+def composed(message: Message[Any] | MessageProxy) -> bool:
+    """Say whether somebody waits for this very message: a pipeline or a group."""
+    return bool(message.options.get("pipe_target") or message.options.get("group_completion_uuid"))

@@ -1,0 +1,57 @@
+"""Idempotency: at most one completed execution per key; a duplicate gets the first one's result.
+
+It decides at execution, so a duplicate that somebody waits for (a group, a pipeline, a stored result) still answers.
+Debounced actors are not its business: there the key is the item id, and the window does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from chatbot.middleware.calls import parameters_hash, resolve
+from chatbot.middleware.guard import Guard
+from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.policies import Idempotent, ms, policy_of
+from chatbot.middleware.records import Record, RecordRunner
+from chatbot.stores.base import Store
+
+if TYPE_CHECKING:
+    from dramatiq import Actor, Broker
+    from dramatiq.broker import MessageProxy
+
+
+class Idempotency(Guard):
+    """At most one completed execution per key."""
+
+    option, policy, rank = "idempotent", Idempotent, 2
+
+    def __init__(self, store: Store, *, heartbeat: Heartbeat | None = None) -> None:
+        super().__init__()
+        self._runner = RecordRunner(store, heartbeat or Heartbeat(store), self.patience)
+
+    def after_declare_actor(self, broker: Broker, actor: Actor[..., Any]) -> None:
+        if actor.options.get("debounced") is None:
+            super().after_declare_actor(broker, actor)
+
+    def run(self, broker: Broker, actor: Actor[..., Any], fn: Callable[..., Any], message: MessageProxy) -> Any:
+        def call() -> Any:
+            return fn(*message.args, **message.kwargs)
+
+        policy = policy_of(self.option, Idempotent, actor, message)
+        if policy is None or (key := resolve(policy.key, actor, message)) is None:
+            return call()
+        record = _record(policy, key, actor, message)
+        return self._runner.run(broker, record, call, message, on_store_error=policy.on_store_error)
+
+
+def _record(policy: Idempotent, key: str, actor: Actor[..., Any], message: MessageProxy) -> Record:
+    told_apart_by = policy.fingerprint and resolve(policy.fingerprint, actor, message)
+    ttl = policy.ttl(*message.args, **message.kwargs) if callable(policy.ttl) else policy.ttl
+    return Record(
+        key=f"{actor.actor_name}:{key}",
+        fingerprint=told_apart_by or parameters_hash(actor, message),
+        ttl=ms(ttl),
+        value_ttl=ms(policy.result_ttl),
+        lease=ms(policy.lease),
+    )

@@ -1,0 +1,126 @@
+"""The policies of the three guards: typed records, given as actor options and overridable per message.
+
+A message overrides single fields with a dict (`send_with_options(debounced={"wait": 0})`) and opts out with None.
+Durations are milliseconds, or timedeltas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from chatbot.errors import PolicyInvalid
+from chatbot.stores.base import DAY, MOST_ITEMS, Window
+
+if TYPE_CHECKING:
+    from dramatiq import Actor
+    from dramatiq.broker import MessageProxy
+    from dramatiq.message import Message
+
+HOUR = 3_600_000
+
+Duration = int | timedelta
+#: A callable over the actor's own arguments, or a template over their names: `"{order[id]}"`. None opts a call out.
+Key = str | Callable[..., str | None]
+OnStoreError = Literal["fail", "proceed"]
+
+P = TypeVar("P", bound="Idempotent | Debounced | Deduplicated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idempotent:
+    """At most one completed execution per key inside `ttl`; a duplicate gets the first one's result for `result_ttl`.
+
+    `lease` is how long a dead worker keeps the key. `fingerprint` tells payloads apart (default: all arguments).
+    With `on_store_error="proceed"` a call runs unguarded while the store is down.
+    """
+
+    key: Key
+    ttl: Duration | Callable[..., Duration] = DAY
+    result_ttl: Duration = HOUR
+    lease: Duration = 5_000
+    fingerprint: Key | None = None
+    on_store_error: OnStoreError = "fail"
+
+    def __post_init__(self) -> None:
+        lengths = [self.result_ttl, self.lease] + ([] if callable(self.ttl) else [self.ttl])
+        _require(all(ms(d) > 0 for d in lengths), "ttl, result_ttl and lease must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debounced:
+    """Calls with one key become one run with the list of them: `wait` after the last, `max_wait` after the first at the
+    latest, at once when `max_items` or `max_bytes` are reached. A run is tried `attempts` times in all.
+
+    A call's own `delay` has no meaning here: the window decides.
+    """
+
+    key: Key
+    wait: Duration
+    max_wait: Duration
+    max_items: int = 50
+    max_bytes: int = 65_536
+    max_buffered: int = 1_000
+    on_running: Literal["queue", "supersede"] = "queue"
+    attempts: int = 5
+    backoff: Duration = 1_000
+    max_backoff: Duration = 300_000
+
+    def __post_init__(self) -> None:
+        _require(0 <= ms(self.wait) <= ms(self.max_wait), "wait must be at least 0, and max_wait at least wait")
+        _require(1 <= self.max_items <= MOST_ITEMS, f"max_items must be between 1 and {MOST_ITEMS}")
+        _require(
+            min(self.max_bytes, self.max_buffered, self.attempts) >= 1, "max_bytes, max_buffered, attempts: 1 or more"
+        )
+        _require(0 <= ms(self.backoff) <= ms(self.max_backoff), "max_backoff must be at least backoff")
+        _require(self.on_running in ("queue", "supersede"), "on_running must be 'queue' or 'supersede'")
+
+    def window(self, id_ttl: int) -> Window:
+        """Return the policy as the store wants it."""
+        return Window(
+            wait=ms(self.wait),
+            max_wait=ms(self.max_wait),
+            max_items=self.max_items,
+            max_bytes=self.max_bytes,
+            id_ttl=id_ttl,
+            max_buffered=self.max_buffered,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deduplicated:
+    """The same call is enqueued once inside `window`. Without a `key`, same means the same arguments but `exclude`."""
+
+    window: Duration
+    key: Key | None = None
+    exclude: frozenset[str] = frozenset()
+    on_store_error: OnStoreError = "fail"
+
+    def __post_init__(self) -> None:
+        _require(ms(self.window) > 0, "window must be positive")
+
+
+def ms(duration: Duration) -> int:
+    """Return a duration in milliseconds."""
+    return round(duration.total_seconds() * 1000) if isinstance(duration, timedelta) else duration
+
+
+def policy_of(name: str, kind: type[P], actor: Actor[..., Any], message: Message[Any] | MessageProxy) -> P | None:
+    """Return the policy that holds for this message: its own override, else its actor's; None where there is none."""
+    policy: P | None = actor.options.get(name)
+    if name not in message.options or policy is None:
+        return policy
+    override = message.options[name]
+    if override is None or isinstance(override, kind):
+        return override
+    try:
+        return replace(policy, **override)
+    except TypeError as exc:
+        raise PolicyInvalid(f"{name}={override!r} of a message to {actor.actor_name!r}: {exc}") from exc
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise PolicyInvalid(otherwise)

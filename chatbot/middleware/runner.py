@@ -1,0 +1,226 @@
+"""Running one delivery of a turn: begin, run, finish.
+
+The steps stand inside one call, so whatever kills the worker between two of them leaves a lease that lapses. The
+decision what a failure means is made here; the step itself is the store's.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import random
+import socket
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_type_hints
+
+import msgspec
+from dramatiq.errors import Retry
+from dramatiq.middleware import SkipMessage
+
+from chatbot.errors import Permanent, StoreUnavailable
+from chatbot.middleware.leases import Heartbeat, Held
+from chatbot.middleware.patience import Patience
+from chatbot.middleware.policies import Debounced, ms
+from chatbot.middleware.steps import decoded, encoded, scope
+from chatbot.middleware.turns import Turn, running, turn_id
+from chatbot.stores.base import Begun, ClaimCheck, FinishVerdict, FollowUp, Lease, Outcome, Store
+
+if TYPE_CHECKING:
+    from dramatiq import Actor, Broker
+    from dramatiq.broker import MessageProxy
+    from dramatiq.message import Message
+
+logger = logging.getLogger(__name__)
+
+MakeFollowUp = Callable[["Broker", "Message[Any]", str, str], FollowUp]
+
+#: ms. A dead worker's turn is free after this long; renewed five times as often.
+LEASE = 5_000
+#: ms after its owner's last renewal at which a turn whose message the broker redelivered is free.
+GRACE = 2_500
+#: A turn whose workers were lost so often is bisected or buried: it may be what kills them.
+LOSSES = 5
+#: ms. How long a turn's result is kept for late copies; `Idempotent.result_ttl` of the actor changes it.
+RESULT_TTL = 3_600_000
+
+
+class TurnRunner:
+    """Runs turns for the debounced actors of one process."""
+
+    def __init__(self, store: Store, heartbeat: Heartbeat, patience: Patience, make_follow_up: MakeFollowUp) -> None:
+        self.store, self.patience, self.make_follow_up = store, patience, make_follow_up
+        self._heartbeat = heartbeat
+
+    def run(
+        self, broker: Broker, actor: Actor[..., Any], policy: Debounced, fn: Callable[..., Any], message: MessageProxy
+    ) -> Any:
+        """Run the turn that a message is the claim check of, or drop the message if this copy must not run."""
+        check = ClaimCheck(*message.options["turn"])
+        owner = f"{message.message_id}/{uuid.uuid4().hex}"
+        since, begun = self._begin(check, owner, GRACE if getattr(message, "redelivered", False) else 0)
+        if begun is None or begun.verdict in ("busy", "stale", "buried"):
+            logger.debug("dropping a copy of turn %s: %s", check, begun and begun.verdict)
+            return self.drop(message)
+        if begun.verdict == "done":
+            return decoded(begun.value)
+        run = _Run(self, broker, actor, policy, check, owner, begun, message)
+        with self._heartbeat.holding(Lease("turn", check.key, owner), LEASE, since) as held:
+            return run.attempt(fn, held)
+
+    def _begin(self, check: ClaimCheck, owner: str, grace: int) -> tuple[float, Begun | None]:
+        def begin() -> tuple[float, Begun]:
+            return time.monotonic(), self.store.begin(check, owner, LEASE, grace)
+
+        try:
+            return self.patience.until_answered(begin)
+        except StoreUnavailable:
+            return 0.0, None  # the worker stops; the ledger publishes the turn again
+
+    def drop(self, message: MessageProxy) -> NoReturn:
+        """Acknowledge a copy without running it and without storing a result under the id that all copies share."""
+        message.options["store_results"] = False
+        raise SkipMessage("another copy of this turn has run, runs or will run")
+
+
+class _Run:
+    """One attempt at a turn, from `begin` to `finish`."""
+
+    def __init__(
+        self,
+        runner: TurnRunner,
+        broker: Broker,
+        actor: Actor[..., Any],
+        policy: Debounced,
+        check: ClaimCheck,
+        owner: str,
+        begun: Begun,
+        message: MessageProxy,
+    ) -> None:
+        self.runner, self.broker, self.actor, self.policy = runner, broker, actor, policy
+        self.check, self.owner, self.begun, self.message = check, owner, begun, message
+
+    def attempt(self, fn: Callable[..., Any], held: Held) -> Any:
+        if self.begun.lost >= LOSSES:
+            error = Permanent(f"{self.begun.lost} workers were lost while they ran this turn")
+            self._fail(error)
+            raise error
+        try:
+            result, follow_ups = self._call(fn, held)
+        except BaseException as exc:
+            self._fail(exc)
+            raise
+        self._succeed(result, follow_ups)
+        return result
+
+    def _call(self, fn: Callable[..., Any], held: Held) -> tuple[Any, list[FollowUp]]:
+        entries = self.begun.entries
+        kind = item_type(fn)
+        turn = Turn(
+            id=turn_id(self.check.key, entries),
+            key=self.check.key,
+            epoch=self.check.epoch,
+            attempt=self.begun.fails + self.begun.lost + 1,
+            lost=self.begun.lost,
+            items=_decode(entries, kind),
+            held=held,
+        )
+        with running(turn), scope(turn.id, held):
+            result = fn(list(turn.items))
+        return result, [
+            self.runner.make_follow_up(self.broker, message, self.check.key, f"{turn.id}:{position}")
+            for position, message in enumerate(turn.follow_ups)
+        ]
+
+    def _succeed(self, result: Any, follow_ups: list[FollowUp]) -> None:
+        verdict = self._finish("ok", value=encoded(result), follow_ups=follow_ups)
+        if verdict != "settled":
+            logger.warning("turn %s was taken over: what this run did is discarded", self.check)
+            self.runner.drop(self.message)
+
+    def _fail(self, error: BaseException) -> None:
+        outcome, delay = self._judge(error)
+        reason = self._reason(error) if outcome == "dead" else b""
+        verdict = self._finish(outcome, value=reason, delay=delay)
+        if outcome == "dead" and verdict == "settled":
+            logger.error("turn %s is a dead letter: %r", self.check, error)
+
+    def _judge(self, error: BaseException) -> tuple[Outcome, int]:
+        """Say what a failure means: `retry` keeps the members, `split` isolates the bad one, `dead` buries it."""
+        more = self.begun.fails + 1 < self.policy.attempts
+        if more and not isinstance(error, Permanent):
+            return "retry", _delay(self.policy, self.begun.fails, error)
+        return ("split", 0) if len(self.begun.entries) > 1 else ("dead", 0)
+
+    def _reason(self, error: BaseException) -> bytes:
+        return msgspec.json.encode(
+            {
+                "error": type(error).__name__,
+                "message": str(error),
+                "traceback": "".join(traceback.format_exception(error, limit=-20)),
+                "fails": self.begun.fails + 1,
+                "lost": self.begun.lost,
+                "worker": f"{socket.gethostname()}:{os.getpid()}",
+            }
+        )
+
+    def _finish(
+        self, outcome: Outcome, *, value: bytes = b"", delay: int = 0, follow_ups: Sequence[FollowUp] = ()
+    ) -> FinishVerdict:
+        def finish() -> FinishVerdict:
+            return self.runner.store.finish(
+                self.check,
+                self.owner,
+                outcome,
+                value=value,
+                delay=delay,
+                follow_ups=follow_ups,
+                result_ttl=self._result_ttl,
+            )
+
+        try:
+            # Repeated for as long as the worker lives: the store refuses it once somebody else holds the turn.
+            verdict = self.runner.patience.until_answered(finish)
+        except StoreUnavailable:
+            verdict = "refused"
+        # Our Retries leaves a message with a settlement alone; only a settled run may store a result.
+        self.message.settlement = verdict  # type: ignore[attr-defined]
+        if verdict != "settled":
+            self.message.options["store_results"] = False
+        return verdict
+
+    @property
+    def _result_ttl(self) -> int:
+        policy = self.actor.options.get("idempotent")
+        return RESULT_TTL if policy is None else ms(policy.result_ttl)
+
+
+@cache
+def item_type(fn: Callable[..., Any]) -> Any:
+    """Return T of an actor's `items: list[T]`; Any where it does not say."""
+    fn = inspect.unwrap(fn)
+    first = next(iter(inspect.signature(fn).parameters), None)
+    arguments = get_args(get_type_hints(fn).get(first or "", Any))
+    return arguments[0] if arguments else Any
+
+
+def _decode(entries: Sequence[Any], kind: Any) -> list[Any]:
+    try:
+        return [msgspec.json.decode(entry.body, type=kind) for entry in entries]
+    except msgspec.MsgspecError as exc:
+        raise Permanent(f"an item is not a {kind}: {exc}") from exc
+
+
+def _delay(policy: Debounced, fails: int, error: BaseException) -> int:
+    """Return the back-off in ms: what the error asks for, else doubling, with jitter so that failures spread."""
+    asked: float | None = getattr(error, "retry_after", None)
+    if asked is not None:
+        return round(asked * 1000)
+    if isinstance(error, Retry) and error.delay is not None:
+        return int(error.delay)
+    delay = min(ms(policy.backoff) * 2.0**fails, ms(policy.max_backoff))
+    return round(delay * random.uniform(0.5, 1))

@@ -1,0 +1,89 @@
+"""Running the service's roles as processes: one web server or one worker, or several under a supervisor."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+import uvicorn
+from dramatiq import Worker
+
+from chatbot.embedded.child import Role
+from chatbot.embedded.supervisor import Supervisor
+from chatbot.errors import ConfigurationError
+from chatbot.service import Service, web_app
+from chatbot.web.outbox import Outbox
+
+logger = logging.getLogger(__name__)
+
+#: s. Answers to webhooks take milliseconds; whoever still waits after this long sends again.
+WEB_GRACE = 5
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises ConfigurationError if the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(2048)
+    except OSError as exc:
+        sock.close()
+        why = "is in use: stop what listens there, or choose another --port" if exc.errno == errno.EADDRINUSE else exc
+        raise ConfigurationError(f"{host}:{port} {why}") from exc
+    return sock
+
+
+def serve(service: Service, sock: socket.socket, *, outbox_secret: str | None = None) -> None:
+    """Serve HTTP on a socket until SIGTERM or SIGINT. With a secret, replies can be sent to us, to be looked at."""
+    routes = Outbox(outbox_secret).routes() if outbox_secret else []
+    config = uvicorn.Config(
+        web_app(service, routes),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=WEB_GRACE,
+        server_header=False,
+    )
+    uvicorn.Server(config).run(sockets=[sock])
+
+
+def work(service: Service, *, queues: Sequence[str], threads: int, grace: float) -> None:
+    """Work until SIGTERM or SIGINT, then finish what runs within `grace` s; a second signal stops at once."""
+    if unknown := set(queues) - service.broker.get_declared_queues():
+        known = ", ".join(sorted(service.broker.get_declared_queues()))
+        raise ConfigurationError(f"--queues: there is no queue {', '.join(sorted(unknown))}; known are {known}")
+    stopping = threading.Event()
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)
+    worker = Worker(service.broker, queues=set(queues) or None, worker_threads=threads)
+    worker.start()
+    logger.info("working on %s with %d threads", ", ".join(queues) or "all queues", threads)
+    stopping.wait()
+    worker.stop(timeout=round(grace * 1000))
+    service.close()
+
+
+def several(name: str, arguments: Sequence[str], count: int, *, grace: float, fds: tuple[int, ...] = ()) -> int:
+    """Run `chatbot ARGUMENTS` as so many processes; one that dies starts again alone. Returns the exit status."""
+    roles = [Role(name=f"{name}-{i}", argv=command(*arguments), pass_fds=fds) for i in range(1, count + 1)]
+    return Supervisor(roles, name=name, grace=grace).run()
+
+
+def command(*arguments: str) -> list[str]:
+    """Return how to start this very installation of chatbot."""
+    return [sys.executable, "-m", "chatbot", *arguments]

@@ -1,0 +1,140 @@
+"""The composition root: settings become a store, a broker, actors, and from these a web application or a worker."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dramatiq.errors import BrokerConnectionError
+
+from chatbot import actors, brokers, channels, responders, settings, stores
+from chatbot.actors import Actors
+from chatbot.actors.history import History
+from chatbot.brokers.admission import Admission
+from chatbot.channels.base import Channel
+from chatbot.errors import ConfigurationError, StoreUnavailable
+from chatbot.middleware import guarded_stack
+from chatbot.model import InboundMessage
+from chatbot.responders.base import Responder
+from chatbot.settings import Settings
+from chatbot.stores import Store
+
+if TYPE_CHECKING:
+    from dramatiq.message import Message
+    from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
+
+#: A tap on a button ends the burst: nobody types on after it.
+_AT_ONCE = {"wait": 0, "max_wait": 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One process's share of the service. The web process and the worker process have the same."""
+
+    settings: Settings
+    store: Store
+    broker: Admission
+    channels: Mapping[str, Channel]
+    responder: Responder
+    actors: Actors
+
+    def admit(self, messages: Sequence[InboundMessage]) -> list[str]:
+        """Put messages into the ledger, as one batch; return what became of each: absorbed, duplicate or overflow."""
+        admitted = self.broker.enqueue_many([self._call(message) for message in messages])
+        return [message.options["outcome"] for message in admitted]
+
+    def _call(self, message: InboundMessage) -> Message[Any]:
+        urgent = {"debounced": _AT_ONCE} if message.kind == "interactive" else {}
+        return self.actors.process_turn.message_with_options(args=(message,), **urgent)
+
+    def ready(self) -> dict[str, str]:
+        """Say for store and broker `ok`, or what is wrong."""
+        return {"store": _state(self.store.ping), "broker": _state(self.broker.ping)}
+
+    def close(self) -> None:
+        """Give back every connection."""
+        closes = [self.responder.close, *(channel.close for channel in self.channels.values())]
+        for close in (*closes, self.broker.close, self.store.close):
+            close()
+
+    def check(self, patience: float = 5.0) -> None:
+        """Raise ConfigurationError unless the store answers within `patience` s and can be trusted with the ledger."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return self.store.check()
+            except StoreUnavailable as exc:
+                if time.monotonic() > deadline:
+                    raise ConfigurationError(
+                        f"CHATBOT_STORE_URL: no store answers at {hidden(self.settings.store_url)}: "
+                        f"start it, or set the variable to where it is ({exc.__cause__ or exc})"
+                    ) from exc
+                time.sleep(0.2)
+
+
+def build(variables: Mapping[str, str]) -> Service:
+    """Build a service from `CHATBOT_*` variables. Connects to nothing yet; raises ConfigurationError, which lists
+    everything that is wrong."""
+    chosen = settings.read(variables)
+    problems: list[str] = []
+    made: dict[str, Channel] = {}
+    for spec in chosen.channels:
+        with _collected(problems):
+            name, channel = channels.create(spec, settings.channel_options(variables, spec.partition("=")[0].strip()))
+            made[name] = channel
+    store = broker = responder = None
+    with _collected(problems):
+        store = stores.create(chosen.store_url, namespace=chosen.namespace)
+    with _collected(problems):
+        options = {"timeout": chosen.responder_timeout_s} if "://" in chosen.responder else {}
+        responder = responders.create(chosen.responder, options)
+    if store is not None:
+        with _collected(problems):
+            stack = guarded_stack(store, again=chosen.republish_after_ms)
+            broker = brokers.create(chosen.broker_url, stack)
+    if problems or store is None or broker is None or responder is None:
+        raise ConfigurationError(problems)
+    history = History(store, most=chosen.history_messages, ttl=chosen.history_ttl_s * 1000)
+    declared = actors.declare_actors(broker, chosen, made, responder, history)
+    return Service(settings=chosen, store=store, broker=broker, channels=made, responder=responder, actors=declared)
+
+
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    """Go on after a problem, so that one run shows all of them."""
+    try:
+        yield
+    except ConfigurationError as exc:
+        problems += exc.problems
+
+
+def _state(ping: Callable[[], None]) -> str:
+    try:
+        ping()
+    except (StoreUnavailable, BrokerConnectionError) as exc:
+        return f"down: {exc}"
+    return "ok"
+
+
+def hidden(url: str) -> str:
+    """Return a URL without its password."""
+    return re.sub(r"(://[^:/@]*:)[^@/]+@", r"\1***@", url)
+
+
+def web_app(service: Service, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """Return the web application of a service. It checks the store when it starts."""
+    from chatbot.web.app import create_app
+
+    return create_app(
+        channels=service.channels,
+        admit=service.admit,
+        ready=service.ready,
+        on_startup=[service.store.check],
+        on_shutdown=[service.close],
+        extra_routes=extra_routes,
+    )

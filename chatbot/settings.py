@@ -1,0 +1,102 @@
+"""The configuration: `CHATBOT_*` variables of the environment, and of a `.env` file for what that leaves open.
+
+One error lists every bad value. Reading it is a call, never an import.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from chatbot.errors import ConfigurationError
+
+PREFIX = "CHATBOT_"
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """What a deployment chooses. Each field is the variable `CHATBOT_<NAME>`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    broker_url: str = Field(description="The broker: `redis://`, `rediss://`, `unix://`, `amqp://`, `amqps://`.")
+    store_url: str = Field(description="The store, which is the ledger: `redis://`, `rediss://`, `unix://`.")
+    responder: str = Field("echo", description="`echo`, an `http(s)://` URL, or `module:callable`.")
+    channels: tuple[str, ...] = Field(("generic",), description="Comma-separated: names, or `name=module:factory`.")
+    namespace: str = Field("chatbot", pattern=r"^[A-Za-z0-9._-]+$", description="First part of every key in the store.")
+    debounce_wait_ms: Annotated[int, Field(ge=0)] = Field(2_000, description="Quiet time that ends a burst.")
+    debounce_max_wait_ms: Annotated[int, Field(ge=0)] = Field(
+        10_000, description="A burst is answered after this long."
+    )
+    debounce_max_messages: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        50, description="So many are answered at once."
+    )
+    message_ttl_s: Positive = Field(86_400, description="How long the id of an answered message is remembered.")
+    turn_ttl_s: Positive = Field(3_600, description="How long the result of a turn is remembered.")
+    turn_attempts: Positive = Field(5, description="How often a failing turn is tried before it is bisected or buried.")
+    delivery: Literal["at_least_once", "at_most_once"] = Field(
+        "at_least_once", description="Whether a reply whose delivery is unknown is sent again."
+    )
+    delivery_attempts: Positive = Field(10, description="How often a reply is tried before it is a dead letter.")
+    history_messages: Annotated[int, Field(ge=0, le=200)] = Field(20, description="Lines of history a responder gets.")
+    history_ttl_s: Positive = Field(2_592_000, description="How long a quiet conversation's history is kept.")
+    republish_after_ms: Annotated[int, Field(ge=500)] = Field(
+        30_000, description="A turn that a worker did not begin by then may be lost in the broker."
+    )
+    responder_timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="Time limit of one responder call.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+
+    @model_validator(mode="after")
+    def _max_wait_is_not_shorter(self) -> Settings:
+        if self.debounce_max_wait_ms < self.debounce_wait_ms:
+            raise ValueError("CHATBOT_DEBOUNCE_MAX_WAIT_MS must be at least CHATBOT_DEBOUNCE_WAIT_MS")
+        return self
+
+
+def environment(base: Mapping[str, str] | None = None, dotenv: Path | None = None) -> dict[str, str]:
+    """Return the `CHATBOT_*` variables of `.env` (in this folder) and of the environment, which wins."""
+    file = dotenv_values(dotenv or Path(".env"))
+    merged = {**file, **(os.environ if base is None else base)}
+    return {name: value for name, value in merged.items() if name.startswith(PREFIX) and value is not None}
+
+
+def read(variables: Mapping[str, str]) -> Settings:
+    """Return the settings that `CHATBOT_*` variables make. Raises ConfigurationError, which lists every bad value."""
+    values: dict[str, object] = {
+        name: variables[PREFIX + name.upper()] for name in Settings.model_fields if variables.get(PREFIX + name.upper())
+    }
+    if isinstance(channels := values.get("channels"), str):
+        values["channels"] = tuple(part.strip() for part in channels.split(",") if part.strip())
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as exc:
+        raise ConfigurationError(
+            [_problem(error["loc"], error["msg"], error["type"]) for error in exc.errors()]
+        ) from None
+
+
+def channel_options(variables: Mapping[str, str], channel: str) -> dict[str, str]:
+    """Return a channel's own variables, `CHATBOT_<CHANNEL>_*`, by their lower-case rest."""
+    prefix = f"{PREFIX}{channel.upper().replace('-', '_')}_"
+    return {name[len(prefix) :].lower(): value for name, value in variables.items() if name.startswith(prefix)}
+
+
+_CURES = {
+    "broker_url": "for example redis://127.0.0.1:6379/0 or amqp://guest:guest@127.0.0.1:5672",
+    "store_url": "for example redis://127.0.0.1:6379/1",
+}
+
+
+def _problem(where: tuple[int | str, ...], message: str, kind: str) -> str:
+    if not where:
+        return message.removeprefix("Value error, ")
+    name = str(where[0])
+    if kind == "missing":
+        return f"{PREFIX}{name.upper()} is missing: set it, {_CURES.get(name, '')}"
+    return f"{PREFIX}{name.upper()}: {message}"

@@ -1,0 +1,272 @@
+"""The ledger's verbs, as every store implements them.
+
+The store holds the truth about every accepted call; the broker only carries claim checks. Each verb is atomic, uses
+the store's own clock, and may be sent twice: a lost answer is repaired by asking again. `docs/architecture.md` tells
+the protocol; durations are in ms, sizes in bytes, epochs in us.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+DAY = 86_400_000
+#: Open work lives this long after its last touch.
+OPEN = 30 * DAY
+#: No turn has more members, whatever its policy says: a script blocks the server while it walks them.
+MOST_ITEMS = 1_000
+
+Mode = Literal["queue", "supersede", "amend", "withdraw"]
+OfferVerdict = Literal["opened", "joined", "full", "amended", "withdrawn", "late", "overflow", "duplicate"]
+BeginVerdict = Literal["new", "mine", "taken", "busy", "done", "buried", "stale"]
+Outcome = Literal["ok", "dead", "retry", "split"]
+FinishVerdict = Literal["settled", "kept", "refused"]
+ClaimVerdict = Literal["new", "mine", "busy", "done", "mismatch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """When a key's open window is due, how much it may hold, and for how long its ids are remembered."""
+
+    wait: int
+    max_wait: int
+    max_items: int = 50
+    max_bytes: int = 65_536
+    id_ttl: int = DAY
+    max_buffered: int = 1_000
+    max_buffered_bytes: int = 1_048_576
+
+    def __post_init__(self) -> None:
+        if self.wait < 0 or self.max_wait < self.wait:
+            raise ValueError("wait must be at least 0, and max_wait at least wait")
+        if min(self.max_items, self.max_bytes, self.id_ttl, self.max_buffered, self.max_buffered_bytes) < 1:
+            raise ValueError("max_items, max_bytes, id_ttl, max_buffered and max_buffered_bytes must be positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One call that wants to join its key's window. `amend` and `withdraw` name the item they are about as `target`;
+    an edit has an id of its own."""
+
+    key: str
+    item_id: str
+    body: bytes
+    window: Window
+    mode: Mode = "queue"
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What became of an offer. `epoch` is of a duplicate: 0 while its original is open, -1 for an edit or a withdrawn
+    item, else the epoch of the turn that settled it."""
+
+    verdict: OfferVerdict
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCheck:
+    """What the broker carries for a turn: which key, which turn (epoch, us) and which publication (stamp, ms)."""
+
+    key: str
+    epoch: int
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Turns to publish now, and in how many ms to look again (None: nothing is scheduled)."""
+
+    checks: list[ClaimCheck]
+    next_look: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item of a turn: when it arrived (ms, store's clock), the digest of its id, and its body."""
+
+    arrived: int
+    digest: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What `begin` says. `new`, `mine` and `taken` run the entries; `busy` knows how long (`remaining`, ms); `done`
+    has the turn's value, `buried` its reason."""
+
+    verdict: BeginVerdict
+    fails: int = 0
+    lost: int = 0
+    entries: tuple[Entry, ...] = ()
+    remaining: int = 0
+    value: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A turn's lease (kind `turn`, key) or a record's (kind `claim`, record key), and who says to hold it."""
+
+    kind: Literal["turn", "claim"]
+    key: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """An item that a turn leaves in another mailbox of the same subject, in the same step as its settlement."""
+
+    key: str
+    item_id: str
+    body: bytes
+    window: Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a standalone record says: `busy` for how long (`remaining`, ms) and whose; `done` with which value."""
+
+    verdict: ClaimVerdict
+    remaining: int = 0
+    owner: str = ""
+    value: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailboxState:
+    """One key as an operator sees it. `state` is idle, accumulating, taken, handed over, running or backing off."""
+
+    state: str
+    epoch: int = 0
+    owner: str = ""
+    size: int = 0
+    buffered: int = 0
+    fails: int = 0
+    lost: int = 0
+    due_in: int | None = None
+
+
+def digest(key: str, item_id: str) -> str:
+    """Return the 16 characters that stand for an item's id in the store: 96 bits of BLAKE2b over key and id."""
+    raw = hashlib.blake2b(f"{key}\0{item_id}".encode(), digest_size=12).digest()
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+def subject(key: str) -> str:
+    """Return the part of a mailbox key (`<mailbox>/<subject>`) that picks its partition."""
+    return key.partition("/")[2]
+
+
+def plain(*fields: str) -> None:
+    """Raise ValueError unless owners and fingerprints are free of the characters that part a record's fields."""
+    for field in fields:
+        if "|" in field or "\n" in field:
+            raise ValueError(f"{field!r} must hold neither a bar nor a line end")
+
+
+class Store(ABC):
+    """The ledger. Every verb raises StoreUnavailable when the answer is unknown; asking again is always safe."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ConfigurationError unless the store can be trusted with the ledger; called once at start."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Raise StoreUnavailable unless the store answers."""
+
+    # --- mailboxes ---
+    @abstractmethod
+    def offer(self, offers: Sequence[Offer]) -> list[Offered]:
+        """Append each call to its key's window, unless its id is known or the buffer is full."""
+
+    @abstractmethod
+    def take_due(self, limit: int, publish_lease: int, again: int) -> Due:
+        """Freeze the windows that are due into turns, and return every turn that needs a publication now.
+
+        A turn that is not handed over within `publish_lease` is returned again; one that was handed over is
+        suspected of being lost after `again`, then twice as late each time.
+        """
+
+    @abstractmethod
+    def handed_over(self, checks: Sequence[ClaimCheck], again: int) -> list[bool]:
+        """Note that the broker confirmed these publications. False: it no longer matters."""
+
+    @abstractmethod
+    def begin(self, check: ClaimCheck, owner: str, lease: int, grace: int = 0) -> Begun:
+        """Claim a turn for one delivery of its message, and get its items.
+
+        `grace` > 0 says that the broker itself redelivered this copy: if the turn is busy, its owner is suspected
+        and loses the lease `grace` after its last renewal.
+        """
+
+    @abstractmethod
+    def renew(self, leases: Sequence[Lease], lease: int) -> list[bool]:
+        """Prolong leases. False: it is lost, and its run must have no further effect."""
+
+    @abstractmethod
+    def finish(
+        self,
+        check: ClaimCheck,
+        owner: str,
+        outcome: Outcome,
+        *,
+        value: bytes = b"",
+        delay: int = 0,
+        result_ttl: int = 3_600_000,
+        follow_ups: Sequence[FollowUp] = (),
+    ) -> FinishVerdict:
+        """End a run: `ok` and `dead` settle the turn (with its follow-ups, in one step), `retry` keeps it for `delay`,
+        `split` bisects it. `refused`: somebody else holds it, so everything of this run is void."""
+
+    @abstractmethod
+    def unlock(self, key: str, epoch: int, owner: str) -> bool:
+        """Take a turn from its owner, if both are what the operator saw."""
+
+    @abstractmethod
+    def replay(self, key: str, epoch: int, window: Window) -> int:
+        """Offer the items of a buried turn again; return how many are open again."""
+
+    @abstractmethod
+    def forget(self, key: str) -> int:
+        """Erase what is open or buried under a key and its results; return how many items that were."""
+
+    @abstractmethod
+    def inspect(self, key: str) -> MailboxState:
+        """Show a key to an operator. Reads only."""
+
+    @abstractmethod
+    def sleep(self, timeout: int) -> None:
+        """Return when a window may be due earlier than thought, or after `timeout` ms."""
+
+    # --- standalone records ---
+    @abstractmethod
+    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "") -> Claim:
+        """Take the record, or learn who has it and what it holds."""
+
+    @abstractmethod
+    def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:
+        """Mark the record done for `ttl` and keep its value for `value_ttl`. Returns the record's value (the first one
+        stays), or None if somebody else holds it."""
+
+    @abstractmethod
+    def release(self, key: str, owner: str) -> bool:
+        """Drop the claim if it is pending and ours."""
+
+    # --- what was said, for responders ---
+    @abstractmethod
+    def remember(self, subject: str, entry_id: str, entry: bytes, most: int, ttl: int) -> None:
+        """Add an entry to the subject's history, in place of one with the same id, and keep the newest `most`."""
+
+    @abstractmethod
+    def recall(self, subject: str) -> list[bytes]:
+        """Return the subject's history, oldest first."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back connections."""

@@ -1,0 +1,209 @@
+"""What stands around the mailboxes, in memory: entries that expire, an index by time, closed turns, and records."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from chatbot.stores.base import OPEN, Claim, Entry, Outcome
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+#: Dropped keys may leave this many outdated ends behind before they are cleared away.
+SLACK = 64
+
+
+class Expiring(Generic[K, V]):
+    """A mapping whose entries end. Each `put` also drops what ended meanwhile, so nothing scans and nothing piles up.
+
+    `now` is read in ms, and so are all lifetimes.
+    """
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self._entries: dict[K, tuple[V, int]] = {}
+        # One end per key, which may be sooner than the entry's: prolonging an entry must not cost a push.
+        self._ends: list[tuple[int, K]] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: K) -> V | None:
+        """Return the value, or None if it was never there or has expired."""
+        value, ends = self._entries.get(key, (None, 0))
+        return value if ends > self._now() else None
+
+    def put(self, key: K, value: V, ttl: int) -> None:
+        """Set the value for `ttl`."""
+        ends = self._now() + ttl
+        if key not in self._entries:
+            heapq.heappush(self._ends, (ends, key))
+        self._entries[key] = (value, ends)
+        self._sweep()
+
+    def prolong(self, key: K, ttl: int) -> None:
+        """Let an entry that is there live at least `ttl` from now."""
+        value = self.get(key)
+        if value is not None:
+            self._entries[key] = (value, max(self._entries[key][1], self._now() + ttl))
+
+    def ttl(self, key: K) -> int | None:
+        """Return how long the entry still lives; None if it is not there."""
+        return None if self.get(key) is None else self._entries[key][1] - self._now()
+
+    def pop(self, key: K) -> V | None:
+        """Drop the entry and return its value, or None if it was not there."""
+        value = self.get(key)
+        self._entries.pop(key, None)
+        return value
+
+    def _sweep(self) -> None:
+        while self._ends and self._ends[0][0] <= self._now():
+            _, key = heapq.heappop(self._ends)
+            _, ends = self._entries.get(key, (None, 0))
+            if ends > self._now():
+                heapq.heappush(self._ends, (ends, key))
+            else:
+                self._entries.pop(key, None)
+        if len(self._ends) > 2 * len(self._entries) + SLACK:
+            self._ends = [(ends, key) for key, (_, ends) in self._entries.items()]
+            heapq.heapify(self._ends)
+
+
+class Schedule:
+    """Keys in the order in which they are to be looked at, each at one time."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, int] = {}
+        self._order: list[tuple[int, str]] = []
+
+    def set(self, key: str, at: int) -> None:
+        """Look at the key at this time, and at no other."""
+        self.drop(key)
+        self._times[key] = at
+        insort(self._order, (at, key))
+
+    def drop(self, key: str) -> None:
+        """Do not look at the key."""
+        at = self._times.pop(key, None)
+        if at is not None:
+            del self._order[bisect_left(self._order, (at, key))]
+
+    def time(self, key: str) -> int | None:
+        """Return when the key is to be looked at."""
+        return self._times.get(key)
+
+    def head(self) -> tuple[int, str] | None:
+        """Return the next time and its key."""
+        return self._order[0] if self._order else None
+
+    def due(self, now: int, limit: int) -> list[str]:
+        """Return the keys whose time has come, the most overdue first."""
+        end = bisect_left(self._order, (now + 1, ""))
+        return [key for _, key in self._order[: min(end, limit)]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a turn was settled and by whom, with its value or its reason."""
+
+    outcome: Outcome
+    owner: str
+    value: bytes
+
+
+class ClosedTurns:
+    """The results of settled turns, and the items of buried ones."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self._results: Expiring[tuple[str, int], Result] = Expiring(now)
+        self._buried: Expiring[tuple[str, int], tuple[Entry, ...]] = Expiring(now)
+        # Per key, the epochs that still have either, and until when: only `forget` reads it.
+        self._epochs: Expiring[str, dict[int, int]] = Expiring(now)
+
+    def result(self, key: str, epoch: int) -> Result | None:
+        """Return what a late copy of the turn's message may still learn."""
+        return self._results.get((key, epoch))
+
+    def settle(self, key: str, epoch: int, items: tuple[Entry, ...], result: Result, ttl: int) -> None:
+        """Keep the result for `ttl`, and the items if they are buried."""
+        self._results.put((key, epoch), result, ttl)
+        if result.outcome == "dead":
+            self._buried.put((key, epoch), items, OPEN)
+        life, now = max(OPEN if result.outcome == "dead" else 0, ttl), self._now()
+        epochs = {e: ends for e, ends in (self._epochs.get(key) or {}).items() if ends > now}
+        epochs[epoch] = now + life
+        self._epochs.put(key, epochs, max(epochs.values()) - now)
+
+    def exhume(self, key: str, epoch: int) -> tuple[Entry, ...]:
+        """Take the items out of their grave."""
+        return self._buried.pop((key, epoch)) or ()
+
+    def forget(self, key: str) -> list[Entry]:
+        """Drop all that is kept of a key, and return the items that were buried."""
+        epochs = self._epochs.pop(key) or {}
+        for epoch in epochs:
+            self._results.pop((key, epoch))
+        return [item for epoch in epochs for item in self.exhume(key, epoch)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    done: bool
+    owner: str
+    fingerprint: str
+
+
+class Records:
+    """Standalone records: pending under a lease, or done, with a value that may end sooner than its record."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._records: Expiring[str, _Record] = Expiring(now)
+        self._values: Expiring[str, bytes] = Expiring(now)
+
+    def claim(self, key: str, owner: str, lease: int, fingerprint: str) -> Claim:
+        """Take the record, or learn who has it and what it holds."""
+        record = self._records.get(key)
+        if record is None:
+            self._records.put(key, _Record(False, owner, fingerprint), lease)
+            return Claim(verdict="new")
+        if record.fingerprint != fingerprint:
+            return Claim(verdict="mismatch")
+        if record.owner == owner:
+            self.renew(key, owner, lease)
+            return Claim(verdict="mine")
+        if record.done:
+            return Claim(verdict="done", owner=record.owner, value=self._values.get(key) or b"")
+        return Claim(verdict="busy", owner=record.owner, remaining=self._records.ttl(key) or 0)
+
+    def renew(self, key: str, owner: str, lease: int) -> bool:
+        """Prolong a pending record's lease, if it is the owner's."""
+        record = self._records.get(key)
+        if record is None or record.done or record.owner != owner:
+            return False
+        self._records.put(key, record, lease)
+        return True
+
+    def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:
+        """Mark the record done, unless it is somebody else's. The first value stays."""
+        record = self._records.get(key)
+        if record and record.owner != owner:
+            return None
+        if record and record.done:
+            return self._values.get(key) or b""
+        self._records.put(key, _Record(True, owner, fingerprint), ttl)
+        self._values.put(key, value, value_ttl)
+        return value
+
+    def release(self, key: str, owner: str) -> bool:
+        """Drop the record if it is pending and the owner's."""
+        record = self._records.get(key)
+        if record is None or record.done or record.owner != owner:
+            return False
+        self._records.pop(key)
+        return True

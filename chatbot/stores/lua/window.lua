@@ -1,0 +1,26 @@
+-- When a key must be looked at next. The score in `due` may be stale, never early: it is recomputed at every look.
+local function look(key, at)
+  C('ZADD', KEYS[1], at, key)
+  if C('ZRANGE', KEYS[1], 0, 0)[1] ~= key then return end
+  if C('LLEN', P..'wake') == 0 then C('LPUSH', P..'wake', 1); C('PEXPIRE', P..'wake', OPEN) end
+end
+-- returns the time at which the window behind the turn is due (nil: there is none), and whether it is full or urgent
+local function due(key, h)
+  local l = P..'l:'..key
+  local first, last = C('LINDEX', l, h.size), C('LINDEX', l, -1)
+  if not first then return nil end
+  if h.hold > now then return h.hold end
+  if h.parts ~= '' or h.urgent == 1 or h.bytes - h.tbytes >= h.cap
+     or C('LLEN', l) - h.size >= h.items then return now, true end
+  return math.min(last:sub(1, 13) + h.wait, first:sub(1, 13) + h.max)
+end
+-- Nothing runs: the next window, or "empty, so release", in the same step.
+local function rest(key, h)
+  local at = due(key, h)
+  if at then look(key, at); keep(key) else C('DEL', P..'k:'..key); C('ZREM', KEYS[1], key) end
+end
+-- The items stay where they are; the next take gives them a new epoch.
+local function dissolve(key, h)
+  h.size, h.tbytes, h.owner, h.lease, h.suspect, h.fails, h.lost, h.pubs, h.pub = 0, 0, '', 0, 0, 0, 0, 0, 0
+  C('HSET', P..'k:'..key, 'size', 0, 'tbytes', 0, 'owner', '', 'lease', 0, 'suspect', 0, 'fails', 0, 'lost', 0, 'pubs', 0, 'pub', 0)
+end

@@ -1,0 +1,349 @@
+"""The ledger in this process, for tests and for a try-out: every verb under one lock, with a clock that can be given.
+
+It keeps the protocol's semantics to the letter, times to live included, but not its durability.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from chatbot.stores.base import (
+    OPEN,
+    Begun,
+    Claim,
+    ClaimCheck,
+    Due,
+    Entry,
+    FinishVerdict,
+    FollowUp,
+    Lease,
+    MailboxState,
+    Offer,
+    Offered,
+    Outcome,
+    Store,
+    Window,
+    digest,
+    plain,
+    subject,
+)
+from chatbot.stores.keyspace import ClosedTurns, Expiring, Records, Result, Schedule
+from chatbot.stores.mailbox import Mailbox, Mark
+
+
+class ManualClock:
+    """A clock that stands still until it is advanced. Called, it tells the time in us."""
+
+    def __init__(self, now: int = 1_700_000_000_000_000) -> None:
+        self._now = now
+
+    def __call__(self) -> int:
+        return self._now
+
+    def advance(self, ms: int) -> None:
+        """Let time pass."""
+        self._now += ms * 1_000
+
+
+class MemoryStore(Store):
+    """The ledger in memory. `clock` tells the time in us; without one it is the system's."""
+
+    def __init__(self, *, clock: Callable[[], int] | None = None) -> None:
+        self._clock = clock or (lambda: time.time_ns() // 1_000)
+        self._us = self._clock()
+        self._lock = threading.Condition()
+        self._woken = False
+        # One for all keys: a key that was idle must get a new epoch even if the clock stands still.
+        self._epoch = 0
+        self._due = Schedule()
+        self._boxes: Expiring[str, Mailbox] = Expiring(self._now)
+        self._ids: Expiring[str, int] = Expiring(self._now)
+        self._marks: Expiring[str, Mark] = Expiring(self._now)
+        self._closed = ClosedTurns(self._now)
+        self._records = Records(self._now)
+        self._histories: Expiring[str, dict[str, bytes]] = Expiring(self._now)
+
+    def check(self) -> None:
+        pass
+
+    def ping(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    # --- mailboxes ---
+    def offer(self, offers: Sequence[Offer]) -> list[Offered]:
+        with self._step():
+            return [self._offer(offer) for offer in offers]
+
+    def take_due(self, limit: int, publish_lease: int, again: int) -> Due:
+        with self._step() as now:
+            taken = [self._take(key, now, publish_lease, again) for key in self._due.due(now, limit)]
+            head = self._due.head()
+            return Due([check for check in taken if check], max(0, head[0] - now) if head else None)
+
+    def handed_over(self, checks: Sequence[ClaimCheck], again: int) -> list[bool]:
+        with self._step() as now:
+            return [self._confirm(check, now, again) for check in checks]
+
+    def begin(self, check: ClaimCheck, owner: str, lease: int, grace: int = 0) -> Begun:
+        plain(owner)
+        with self._step() as now:
+            self._mark(check, now)
+            box = self._open(check)
+            if box is None:
+                return self._closed_turn(check)
+            held = box.lease if box.owner and box.lease > now else box.hold
+            if held > now and box.owner != owner:
+                if grace > 0 and box.owner:
+                    self._suspect(check.key, box, grace)
+                return Begun(verdict="busy", remaining=held - now)
+            verdict = box.hand(owner, now, lease)
+            self._due.set(check.key, box.lease)
+            self._keep(check.key, box)
+            return Begun(verdict=verdict, fails=box.fails, lost=box.lost, entries=box.turn)
+
+    def renew(self, leases: Sequence[Lease], lease: int) -> list[bool]:
+        with self._step() as now:
+            return [self._renew(one, now, lease) for one in leases]
+
+    def finish(
+        self,
+        check: ClaimCheck,
+        owner: str,
+        outcome: Outcome,
+        *,
+        value: bytes = b"",
+        delay: int = 0,
+        result_ttl: int = 3_600_000,
+        follow_ups: Sequence[FollowUp] = (),
+    ) -> FinishVerdict:
+        plain(owner)
+        if strays := {f.key for f in follow_ups if subject(f.key) != subject(check.key)}:
+            raise ValueError(f"follow-ups stay with their turn's subject {subject(check.key)!r}: not {sorted(strays)}")
+        with self._step() as now:
+            box = self._open(check)
+            if box is None or box.owner != owner:
+                was = self._closed.result(check.key, check.epoch)
+                return "settled" if was and was.owner == owner else "refused"
+            if outcome == "split" and box.size < 2:
+                raise ValueError("a turn of one item cannot be split")
+            if outcome in ("retry", "split"):
+                (box.split if outcome == "split" else box.back_off)(now + delay)
+                self._look(check.key, box, now + delay)
+                return "kept"
+            self._settle(check, box, Result(outcome, owner, value), result_ttl)
+            for item in follow_ups:
+                self._append(item.key, digest(item.key, item.item_id), item.body, item.window)
+            self._rest(check.key, box, now)
+            return "settled"
+
+    def unlock(self, key: str, epoch: int, owner: str) -> bool:
+        with self._step() as now:
+            box = self._open(ClaimCheck(key, epoch, 0))
+            if box is None or box.owner != owner:
+                return False
+            box.free()
+            self._look(key, box, now)
+            return True
+
+    def replay(self, key: str, epoch: int, window: Window) -> int:
+        with self._step():
+            return sum(self._revive(key, epoch, item, window) for item in self._closed.exhume(key, epoch))
+
+    def forget(self, key: str) -> int:
+        with self._step():
+            box = self._boxes.pop(key)
+            items = [*(box.items if box else ()), *self._closed.forget(key)]
+            for item in items:
+                self._ids.pop(item.digest)
+            self._histories.pop(subject(key))
+            self._due.drop(key)
+            return len(items)
+
+    def inspect(self, key: str) -> MailboxState:
+        with self._step() as now:
+            box, at = self._boxes.get(key), self._due.time(key)
+            if box is None:
+                return MailboxState(state="idle")
+            return MailboxState(
+                state=box.state(now), epoch=box.epoch, owner=box.owner, size=box.size, buffered=box.waiting,
+                fails=box.fails, lost=box.lost, due_in=None if at is None else at - now,
+            )  # fmt: skip
+
+    def sleep(self, timeout: int) -> None:
+        with self._lock:
+            self._lock.wait_for(lambda: self._woken, timeout / 1_000)
+            self._woken = False
+
+    # --- standalone records ---
+    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "") -> Claim:
+        plain(owner, fingerprint)
+        with self._step():
+            return self._records.claim(key, owner, lease, fingerprint)
+
+    def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:
+        plain(owner, fingerprint)
+        with self._step():
+            return self._records.settle(key, owner, fingerprint, value, ttl, value_ttl)
+
+    def release(self, key: str, owner: str) -> bool:
+        with self._step():
+            return self._records.release(key, owner)
+
+    # --- what was said ---
+    def remember(self, subject: str, entry_id: str, entry: bytes, most: int, ttl: int) -> None:
+        with self._step():
+            history = {**(self._histories.get(subject) or {}), entry_id: entry}
+            self._histories.put(subject, dict(list(history.items())[-most:]), ttl)
+
+    def recall(self, subject: str) -> list[bytes]:
+        with self._step():
+            return list((self._histories.get(subject) or {}).values())
+
+    # --- one step, one time ---
+    def _now(self) -> int:
+        return self._us // 1_000
+
+    @contextmanager
+    def _step(self) -> Iterator[int]:
+        """Hold the lock, and one time in ms: as in a script, no time passes within a verb."""
+        with self._lock:
+            self._us = self._clock()
+            yield self._now()
+
+    # --- what becomes of a key ---
+    def _look(self, key: str, box: Mailbox, at: int) -> None:
+        """Schedule the key, and wake a pump if that is sooner than anything else."""
+        self._due.set(key, at)
+        self._keep(key, box)
+        if self._due.head() == (at, key):
+            self._woken = True
+            self._lock.notify()
+
+    def _keep(self, key: str, box: Mailbox) -> None:
+        self._boxes.put(key, box, OPEN)
+
+    def _rest(self, key: str, box: Mailbox, now: int) -> None:
+        """Nothing runs: schedule the next window, or drop the key if there is none."""
+        at = box.due(now)
+        if at is None:
+            self._idle(key)
+        else:
+            self._look(key, box, at)
+
+    def _idle(self, key: str) -> None:
+        self._boxes.pop(key)
+        self._due.drop(key)
+
+    # --- accepting ---
+    def _offer(self, offer: Offer) -> Offered:
+        item_id = digest(offer.key, offer.item_id)
+        if (seen := self._ids.get(item_id)) is not None:
+            return Offered("duplicate", seen)
+        if offer.target is not None and (edited := self._edit(offer, item_id, digest(offer.key, offer.target))):
+            return edited
+        if self._box(offer.key, offer.window).overflows(offer.body, offer.window):
+            return Offered("overflow")
+        return self._append(offer.key, item_id, offer.body, offer.window, supersede=offer.mode == "supersede")
+
+    def _append(self, key: str, item_id: str, body: bytes, window: Window, *, supersede: bool = False) -> Offered:
+        if (seen := self._ids.get(item_id)) is not None:
+            return Offered("duplicate", seen)
+        box, now = self._box(key, window), self._now()
+        verdict = box.append(Entry(now, item_id, body), window, supersede=supersede)
+        self._ids.put(item_id, 0, OPEN)
+        if box.size:
+            self._keep(key, box)
+        else:
+            self._rest(key, box, now)
+        return Offered(verdict)
+
+    def _edit(self, offer: Offer, item_id: str, target: str) -> Offered | None:
+        """Edit the target where it still can be; None: it cannot, so the edit is an item of its own."""
+        box, withdraw = self._boxes.get(offer.key), offer.mode == "withdraw"
+        place = box.find(target) if box else None
+        if box is None or place is None:
+            return Offered("late") if withdraw else None
+        answer = box.withdraw(place) if withdraw else box.amend(place, offer.body, offer.window)
+        if answer.verdict == "overflow":
+            return answer
+        if withdraw:
+            self._ids.put(target, -1, box.id_ttl)
+        self._ids.put(item_id, -1, OPEN)
+        if box.size:
+            self._keep(offer.key, box)
+        else:
+            self._rest(offer.key, box, self._now())
+        return answer
+
+    def _revive(self, key: str, epoch: int, item: Entry, window: Window) -> bool:
+        if self._ids.get(item.digest) == epoch:
+            self._ids.pop(item.digest)
+        return self._append(key, item.digest, item.body, window).verdict != "duplicate"
+
+    def _box(self, key: str, window: Window) -> Mailbox:
+        return self._boxes.get(key) or Mailbox(window=window)
+
+    # --- publishing and running ---
+    def _take(self, key: str, now: int, publish_lease: int, again: int) -> ClaimCheck | None:
+        box = self._boxes.get(key)
+        mark = self._marks.get(key.partition("/")[0]) or Mark()
+        at = box.look(now, again, mark) if box else None
+        if box is None or at is None:
+            self._idle(key)
+            return None
+        if at <= now:
+            if not box.size:
+                self._epoch = max(self._epoch + 1, self._us)
+                box.cut(self._epoch)
+            box.publish(now)
+        self._due.set(key, at if at > now else now + publish_lease)
+        self._keep(key, box)
+        return None if at > now else ClaimCheck(key, box.epoch, now)
+
+    def _open(self, check: ClaimCheck) -> Mailbox | None:
+        """Return the key's state if the check's turn is open."""
+        box = self._boxes.get(check.key)
+        return box if box and box.size and box.epoch == check.epoch else None
+
+    def _closed_turn(self, check: ClaimCheck) -> Begun:
+        result = self._closed.result(check.key, check.epoch)
+        if result is None:
+            return Begun(verdict="stale")
+        return Begun(verdict="done" if result.outcome == "ok" else "buried", value=result.value)
+
+    def _confirm(self, check: ClaimCheck, now: int, again: int) -> bool:
+        box = self._open(check)
+        if box is None or box.owner or box.pub != -check.stamp:
+            return False
+        self._due.set(check.key, now + box.confirm(check.stamp, again))
+        return True
+
+    def _mark(self, check: ClaimCheck, now: int) -> None:
+        mailbox = check.key.partition("/")[0]
+        known = self._marks.get(mailbox) or Mark()
+        self._marks.put(mailbox, Mark(max(known.stamp, check.stamp), now), OPEN)
+
+    def _suspect(self, key: str, box: Mailbox, grace: int) -> None:
+        box.suspect = box.beat + grace
+        self._look(key, box, min(box.lease, box.suspect))
+
+    def _renew(self, one: Lease, now: int, lease: int) -> bool:
+        if one.kind == "claim":
+            return self._records.renew(one.key, one.owner, lease)
+        box = self._boxes.get(one.key)
+        if box is None or box.owner != one.owner:
+            return False
+        box.renew(now, lease)
+        return True
+
+    def _settle(self, check: ClaimCheck, box: Mailbox, result: Result, ttl: int) -> None:
+        items = box.settle()
+        for item in items:
+            self._ids.put(item.digest, check.epoch, box.id_ttl)
+        self._closed.settle(check.key, check.epoch, items, result, ttl)

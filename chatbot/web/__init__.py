@@ -1,0 +1,1 @@
+"""What the outside reaches over HTTP: webhooks, probes, and the pages of the service."""

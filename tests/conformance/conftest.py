@@ -1,0 +1,19 @@
+"""Fixtures of the conformance suites: every test runs once per store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.ledgers import LEDGERS, Ledger
+
+
+@pytest.fixture(params=LEDGERS)
+def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    """An empty ledger. Whatever a test does to it, no key may be left without a time to live."""
+    ledger = LEDGERS[request.param](request)
+    yield ledger
+    immortal = ledger.immortal()
+    ledger.close()
+    assert immortal == [], "keys without a time to live"

@@ -1,0 +1,218 @@
+"""The stores that the conformance suite runs against, each with the time it lives in.
+
+Real servers cannot be told the time. `RedisLedger` lets it pass by rewriting every stored time and time to live as if
+it had been written earlier: what a script then sees is what it would see later. Tests keep whole seconds between
+"not yet" and "now", for real milliseconds pass as well.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chatbot.stores.base import Begun, ClaimCheck, Due, Lease, Offer, Offered, Store, Window
+from chatbot.stores.memory import ManualClock, MemoryStore
+from chatbot.stores.redis import RedisStore
+
+PUBLISH_LEASE = 5_000
+AGAIN = 30_000
+LEASE = 5_000
+GRACE = 2_500
+POLICY: dict[str, Any] = {"wait": 20_000, "max_wait": 100_000}
+NAMESPACES = itertools.count()
+
+
+def window(**policy: Any) -> Window:
+    """Return a policy of 20 s and 100 s, or as given."""
+    return Window(**{**POLICY, **policy})
+
+
+class Ledger(ABC):
+    """A store, its time, and short words for what most tests do with it. The key is `turn/a` unless given."""
+
+    store: Store
+
+    @abstractmethod
+    def advance(self, ms: int) -> None:
+        """Let time pass."""
+
+    @abstractmethod
+    def now(self) -> int:
+        """Return the store's time in ms."""
+
+    def immortal(self) -> list[str]:
+        """Return the keys that have no time to live."""
+        return []
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.store.close()
+
+    # --- accepting ---
+    def offer(self, *ids: str, key: str = "turn/a", mode: Any = "queue", **policy: Any) -> list[str]:
+        """Offer items whose bodies are their ids; return the verdicts."""
+        return [answer.verdict for answer in self.answers(*ids, key=key, mode=mode, **policy)]
+
+    def answers(self, *ids: str, key: str = "turn/a", mode: Any = "queue", **policy: Any) -> list[Offered]:
+        """Offer items whose bodies are their ids; return the answers."""
+        to = window(**policy)
+        return self.store.offer([Offer(key=key, item_id=i, body=i.encode(), window=to, mode=mode) for i in ids])
+
+    def edit(self, mode: Any, item_id: str, target: str, body: str = "", key: str = "turn/a", **policy: Any) -> str:
+        """Amend or withdraw a target; return the verdict."""
+        edit = Offer(key=key, item_id=item_id, body=body.encode(), window=window(**policy), mode=mode, target=target)
+        return self.store.offer([edit])[0].verdict
+
+    # --- publishing ---
+    def look(self, limit: int = 100) -> Due:
+        """Do what a pump does first."""
+        return self.store.take_due(limit, PUBLISH_LEASE, AGAIN)
+
+    def take(self, key: str = "turn/a") -> ClaimCheck:
+        """Look, and return the key's publication."""
+        return next(check for check in self.look().checks if check.key == key)
+
+    def published(self, key: str = "turn/a") -> bool:
+        """Look, and tell whether that published the key's turn."""
+        return any(check.key == key for check in self.look().checks)
+
+    def hand_over(self, check: ClaimCheck) -> bool:
+        """Do what a pump does last."""
+        return self.store.handed_over([check], AGAIN)[0]
+
+    # --- running ---
+    def begin(self, check: ClaimCheck, owner: str = "w1", grace: int = 0) -> Begun:
+        """Begin under the usual lease."""
+        return self.store.begin(check, owner, LEASE, grace)
+
+    def run(self, owner: str = "w1", key: str = "turn/a") -> ClaimCheck:
+        """Take a turn that is due and begin it."""
+        check = self.take(key)
+        assert self.begin(check, owner).verdict == "new"
+        return check
+
+    def renew(self, owner: str = "w1", key: str = "turn/a") -> bool:
+        """Renew the lease of a turn."""
+        return self.store.renew([Lease("turn", key, owner)], LEASE)[0]
+
+    def finish(self, check: ClaimCheck, owner: str = "w1", outcome: Any = "ok", **more: Any) -> str:
+        """End a run."""
+        return self.store.finish(check, owner, outcome, **more)
+
+    def run_all(self, outcome: Any = "ok", key: str = "turn/a") -> list[list[str]]:
+        """Run what is due, turn by turn; return the bodies of each."""
+        turns = []
+        while checks := [check for check in self.look().checks if check.key == key]:
+            turns.append(bodies(self.begin(checks[0], "runner")))
+            assert self.finish(checks[0], "runner", outcome) == "settled"
+        return turns
+
+
+def bodies(begun: Begun) -> list[str]:
+    """Return what the items of a turn say."""
+    return [entry.body.decode() for entry in begun.entries]
+
+
+class MemoryLedger(Ledger):
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.store = MemoryStore(clock=self.clock)
+
+    def advance(self, ms: int) -> None:
+        self.clock.advance(ms)
+
+    def now(self) -> int:
+        return self.clock() // 1_000
+
+
+# KEYS: all keys of a namespace; ARGV: how many ms everything is to be older.
+AGE = """
+local C, ms = redis.call, tonumber(ARGV[1])
+local function older(v) v = tonumber(v); return string.format('%.0f', v > 0 and v - ms or v < 0 and v + ms or 0) end
+local function hash(key, is_time)
+  local all = C('HGETALL', key)
+  for i = 1, #all, 2 do if is_time(all[i]) then C('HSET', key, all[i], older(all[i+1])) end end
+end
+local function zset(key)
+  local all = C('ZRANGE', key, 0, -1, 'WITHSCORES')
+  for i = 1, #all, 2 do C('ZADD', key, older(all[i+1]), all[i]) end
+end
+local kinds = {
+  k = function(key) hash(key, function(f) return ({lease=1, beat=1, suspect=1, hold=1, pub=1})[f] end) end,
+  m = function(key) hash(key, function(f) return f:match(':mark$') or f:match(':last$') end) end,
+  l = function(key)
+    for i, e in ipairs(C('LRANGE', key, 0, -1)) do C('LSET', key, i - 1, older(e:sub(1, 13))..e:sub(14)) end
+  end,
+  due = zset, e = zset, dead = zset,
+}
+for _, key in ipairs(KEYS) do
+  local kind, left = key:match('}(%a+)'), C('PTTL', key) - ms
+  if kinds[kind] then kinds[kind](key) end
+  if left > 0 then C('PEXPIRE', key, left) elseif left > -ms then C('DEL', key) end
+end
+"""
+
+
+class AgeingRedisStore(RedisStore):
+    """A RedisStore whose stamps and arrivals are told in the time that has been made to pass."""
+
+    passed = 0
+
+    def take_due(self, limit: int, publish_lease: int, again: int) -> Due:
+        due = super().take_due(limit, publish_lease, again)
+        return Due([replace(check, stamp=check.stamp + self.passed) for check in due.checks], due.next_look)
+
+    def handed_over(self, checks: Sequence[ClaimCheck], again: int) -> list[bool]:
+        return super().handed_over([self._then(check) for check in checks], again)
+
+    def begin(self, check: ClaimCheck, owner: str, lease: int, grace: int = 0) -> Begun:
+        begun = super().begin(self._then(check), owner, lease, grace)
+        return replace(begun, entries=tuple(replace(e, arrived=e.arrived + self.passed) for e in begun.entries))
+
+    def _then(self, check: ClaimCheck) -> ClaimCheck:
+        return replace(check, stamp=check.stamp - self.passed)
+
+
+class RedisLedger(Ledger):
+    def __init__(self, url: str) -> None:
+        self.store = self.redis = AgeingRedisStore(url, namespace=f"ledger-{os.getpid()}-{next(NAMESPACES)}")
+        self._age = self.redis.client.register_script(AGE)
+
+    def advance(self, ms: int) -> None:
+        if keys := self._keys():
+            self._age(keys=keys, args=[ms])
+        self.redis.passed += ms
+
+    def now(self) -> int:
+        seconds, us = self.redis.client.time()
+        return seconds * 1_000 + us // 1_000 + self.redis.passed
+
+    def immortal(self) -> list[str]:
+        return [key.decode() for key in self._keys() if self.redis.client.pttl(key) == -1]
+
+    def close(self) -> None:
+        if keys := self._keys():
+            self.redis.client.delete(*keys)
+        super().close()
+
+    def _keys(self) -> list[bytes]:
+        return list(self.redis.client.scan_iter(f"{{{self.redis.namespace}:*", count=1_000))
+
+
+def on_server(fixture: str) -> Callable[[pytest.FixtureRequest], Ledger]:
+    """Return what makes a ledger on the server of that fixture."""
+    return lambda request: RedisLedger(request.getfixturevalue(fixture).url)
+
+
+#: A further store is one line here.
+LEDGERS: dict[str, Callable[[pytest.FixtureRequest], Ledger]] = {
+    "memory": lambda request: MemoryLedger(),
+    "redis": on_server("redis_server"),
+    "valkey": on_server("valkey_server"),
+}

@@ -1,0 +1,50 @@
+"""Every store survives a random walk of a few seconds."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+
+from tests.conformance.ledgers import Ledger, MemoryLedger
+from tests.conformance.stores_walk import Walk
+
+#: What a walk that went everywhere has met.
+EVERYWHERE = {
+    "opened", "joined", "full", "duplicate", "overflow", "withdrawn", "late", "new", "taken", "busy", "done", "stale",
+    "renewed True", "renewed False", "ok: settled", "dead: settled", "retry: kept", "ok: refused", "handed over True",
+}  # fmt: skip
+
+
+def test_random_walk(ledger: Ledger) -> None:
+    seed = int(os.environ.get("WALK_SEED") or random.SystemRandom().randrange(1 << 32))
+    walk = Walk(ledger, seed)
+    try:
+        _wander(walk, ledger, seconds=3.0)
+        _drain(walk, ledger)
+        assert set(walk.answers) >= EVERYWHERE, sorted(EVERYWHERE - set(walk.answers))
+    except AssertionError as exc:
+        exc.add_note(f"WALK_SEED={seed}, met so far: {dict(walk.answers)}")
+        raise
+
+
+def _wander(walk: Walk, ledger: Ledger, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        _pass_time(walk, ledger)
+        walk.step()
+
+
+def _drain(walk: Walk, ledger: Ledger, seconds: float = 10.0) -> None:
+    """Without new items, what is open completes."""
+    walk.draining = True
+    end = time.monotonic() + seconds
+    while not walk.drained():
+        assert time.monotonic() < end, f"not drained: {walk.expected}"
+        _pass_time(walk, ledger)
+        walk.step()
+
+
+def _pass_time(walk: Walk, ledger: Ledger) -> None:
+    if isinstance(ledger, MemoryLedger):
+        ledger.advance(walk.random.choice([0, 0, 0, 1, 1, 3]))

@@ -1,0 +1,58 @@
+"""Fixtures that start real servers when a test asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TypeVar
+
+import pytest
+
+from tests.servers import MissingServerError, PrivateServer, RabbitmqServer, RedisServer, find_valkey
+
+S = TypeVar("S", bound=PrivateServer)
+
+
+def _create(factory: Callable[[], S]) -> S:
+    """Make a server. One that is missing fails the test: a skipped broker is a broker that nobody tests."""
+    try:
+        return factory()
+    except MissingServerError as exc:
+        pytest.fail(str(exc), pytrace=False)
+
+
+def _run(factory: Callable[[], S]) -> Iterator[S]:
+    with _create(factory) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis for all tests; who needs it empty calls `flush()`."""
+    yield from _run(RedisServer)
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[RedisServer]:
+    """A Valkey for all tests; who needs it empty calls `flush()`."""
+    yield from _run(lambda: RedisServer(find_valkey()))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitmqServer]:
+    """A RabbitMQ for all tests; use queues and namespaces of your own."""
+    yield from _run(RabbitmqServer)
+
+
+@pytest.fixture
+def private_redis() -> Iterator[Callable[..., RedisServer]]:
+    """Starts a Redis (or `private_redis(find_valkey())`) that the test may kill, with further options if given."""
+    with ExitStack() as servers:
+        yield lambda *args: servers.enter_context(_create(lambda: RedisServer(*args)))
+
+
+@pytest.fixture
+def private_rabbitmq() -> Iterator[Callable[[], RabbitmqServer]]:
+    """Starts a RabbitMQ that the test may kill."""
+    with ExitStack() as servers:
+        yield lambda: servers.enter_context(_create(RabbitmqServer))

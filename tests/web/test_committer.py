@@ -1,0 +1,213 @@
+"""Group commit: many requests share few calls, and none of them pays for another."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from chatbot.errors import StoreUnavailable
+from chatbot.model import InboundMessage
+from chatbot.web.committer import Committer
+from tests.web.house import Ledger
+
+
+def messages(*names):
+    return [InboundMessage(channel="c", conversation_id="c1", message_id=name, dedupe_key=name) for name in names]
+
+
+async def until(predicate):
+    async with asyncio.timeout(10):
+        while not predicate():
+            await asyncio.sleep(0.001)
+
+
+def run(scenario, ledger, **options):
+    """Run the scenario with a started committer, and stop it."""
+
+    async def whole():
+        committer = Committer(ledger.admit, **options)
+        await committer.start()
+        try:
+            await scenario(committer)
+        finally:
+            ledger.gate.set()
+            await committer.stop()
+
+    asyncio.run(whole())
+
+
+async def with_one_on_its_way(committer, ledger):
+    """Leave a first request with the ledger, so that all that follow must wait."""
+    ledger.gate.clear()
+    first = asyncio.create_task(committer.submit(messages("first")))
+    await until(lambda: ledger.calls)
+    return first
+
+
+async def waiting(committer, *submissions):
+    tasks = [asyncio.create_task(committer.submit(submission)) for submission in submissions]
+    await asyncio.sleep(0)  # each task runs up to its wait
+    return tasks
+
+
+def test_outcomes_come_back_in_order_to_the_request_that_asked(ledger):
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        tasks = await waiting(committer, messages("a", "b", "a"), messages("b"), messages("c", "first"))
+        ledger.gate.set()
+        assert await first == ["absorbed"]
+        assert [await task for task in tasks] == [
+            ["absorbed", "absorbed", "duplicate"], ["duplicate"], ["absorbed", "duplicate"],
+        ]  # fmt: skip
+
+    run(scenario, ledger)
+
+
+def test_all_that_wait_are_admitted_with_one_call(ledger):
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        names = [f"m{number}" for number in range(200)]
+        tasks = await waiting(committer, *(messages(name) for name in names))
+        ledger.gate.set()
+        await asyncio.gather(first, *tasks)
+        assert ledger.calls == [["first"], names]
+
+    run(scenario, ledger)
+
+
+def test_the_loop_is_woken_once_per_batch(ledger, monkeypatch):
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        loop = asyncio.get_running_loop()
+        wakes = []
+        call = loop.call_soon_threadsafe
+
+        def counted(callback, *args, **kwargs):
+            wakes.append(threading.current_thread().name)
+            return call(callback, *args, **kwargs)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        tasks = await waiting(committer, *(messages(str(number)) for number in range(50)))
+        ledger.gate.set()
+        await asyncio.gather(first, *tasks)
+        assert wakes.count("committer") == 2
+
+    run(scenario, ledger)
+
+
+def test_a_lone_request_waits_for_nobody(ledger):
+    async def scenario(committer):
+        for number in range(50):
+            await committer.submit(messages(str(number)))
+        assert ledger.calls == [[str(number)] for number in range(50)]
+
+    run(scenario, ledger)
+
+
+def test_a_batch_is_bounded_and_keeps_the_order(ledger):
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        tasks = await waiting(committer, messages("a", "b"), messages("c", "d"), messages(*"efghijk"))
+        ledger.gate.set()
+        await asyncio.gather(first, *tasks)
+        assert ledger.calls == [["first"], ["a", "b"], ["c", "d"], [*"efg"], [*"hij"], ["k"]]
+        assert await tasks[2] == ["absorbed"] * 7
+
+    run(scenario, ledger, max_batch=3)
+
+
+def test_a_full_backlog_refuses_at_once_and_takes_again_when_it_has_drained(ledger):
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        [fits] = await waiting(committer, messages("a", "b", "c"))
+        with pytest.raises(StoreUnavailable, match="4 messages wait"):
+            await committer.submit(messages("d"))
+        ledger.gate.set()
+        await asyncio.gather(first, fits)
+        assert await committer.submit(messages("d")) == ["absorbed"]
+
+    run(scenario, ledger, max_backlog=4)
+
+
+def test_a_request_larger_than_the_backlog_is_taken_when_it_is_alone(ledger):
+    async def scenario(committer):
+        assert await committer.submit(messages("a", "b", "c")) == ["absorbed"] * 3
+
+    run(scenario, ledger, max_backlog=2)
+
+
+def test_a_cancelled_request_harms_no_neighbour_and_leaves_the_backlog(ledger):
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        gone, stays = await waiting(committer, messages("a"), messages("b"))
+        gone.cancel()
+        ledger.gate.set()
+        assert await stays == ["absorbed"]
+        assert await first == ["absorbed"]
+        assert gone.cancelled()
+        assert await committer.submit(messages("c", "d", "e")) == ["absorbed"] * 3
+
+    run(scenario, ledger, max_backlog=3)
+
+
+def test_an_outage_fails_those_who_wait_and_nobody_after_it(ledger):
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        tasks = await waiting(committer, messages("a"), messages("b"))
+        ledger.state = {"store": "down"}
+        ledger.gate.set()
+        results = await asyncio.gather(first, *tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [StoreUnavailable] * 3
+        assert len({id(result) for result in results}) == 3
+        ledger.state = {"store": "ok"}
+        assert await committer.submit(messages("a")) == ["absorbed"]
+
+    run(scenario, ledger)
+
+
+def test_a_request_that_admit_chokes_on_fails_alone(ledger):
+    async def scenario(committer):
+        ledger.poison = "poison"
+        first = await with_one_on_its_way(committer, ledger)
+        before, poison, after = await waiting(committer, messages("a"), messages("poison"), messages("b"))
+        ledger.gate.set()
+        assert [await first, await before, await after] == [["absorbed"]] * 3
+        with pytest.raises(RuntimeError, match="not admitted") as caught:
+            await poison
+        assert isinstance(caught.value.__cause__, ValueError)
+
+    run(scenario, ledger)
+
+
+def test_an_outcome_too_few_is_nobodys_yes():
+    class Forgetful(Ledger):
+        def admit(self, batch):
+            return super().admit(batch)[1:]
+
+    async def scenario(committer):
+        with pytest.raises(RuntimeError, match="not admitted"):
+            await committer.submit(messages("a", "b"))
+
+    run(scenario, Forgetful())
+
+
+def test_a_stop_admits_what_waits_and_takes_nothing_new(ledger):
+    async def scenario():
+        committer = Committer(ledger.admit, max_batch=2)
+        with pytest.raises(StoreUnavailable, match="before the start"):
+            await committer.submit(messages("early"))
+        await committer.start()
+        first = await with_one_on_its_way(committer, ledger)
+        tasks = await waiting(committer, messages("a", "b"), messages("c", "d"))
+        stop = asyncio.create_task(committer.stop())
+        await asyncio.sleep(0)
+        with pytest.raises(StoreUnavailable, match="after the stop"):
+            await committer.submit(messages("late"))
+        ledger.gate.set()
+        await stop
+        assert [await task for task in (first, *tasks)] == [["absorbed"], ["absorbed"] * 2, ["absorbed"] * 2]
+        assert "committer" not in {thread.name for thread in threading.enumerate()}
+
+    asyncio.run(scenario())
