@@ -19,10 +19,11 @@ class Rejected(Struct, frozen=True, kw_only=True):
 
 
 class Parsed(Struct, frozen=True, kw_only=True):
-    """What one body held: messages in body order without repeats, items that could not be read, and how many
-    things there were that nobody said (statuses, receipts, echoes, unknown events)."""
+    """What one body held: messages in body order without repeats (and how many those were), items that could not be
+    read, and how many things there were that nobody said (statuses, receipts, echoes, unknown events)."""
 
     messages: tuple[InboundMessage, ...] = ()
+    repeats: int = 0
     rejected: tuple[Rejected, ...] = ()
     ignored: int = 0
 
@@ -43,7 +44,8 @@ class Channel(Protocol):
         """Raise SignatureInvalid unless the raw body is from the provider. Header names are lower case."""
 
     def parse(self, body: bytes, received_at: datetime) -> Parsed:
-        """Read a verified body. Raises Malformed if nothing of it can be read; a bad item never hides its neighbours."""
+        """Read a verified body. Raises Malformed if nothing of it can be read; a bad item never hides its
+        neighbours."""
 
     def handshake(self, query: Mapping[str, str]) -> str:
         """Answer the provider's GET as plain text. Raises SignatureInvalid, or NotSupported where there is none."""

@@ -67,7 +67,8 @@ def parse(channel: str, body: bytes, received_at: datetime) -> Parsed:
             messages.append(_message(channel, raw, at, received_at))
         except Malformed as exc:
             rejected.append(Rejected(field=exc.field or at or "message", reason=str(exc)))
-    return Parsed(messages=without_repeats(messages), rejected=tuple(rejected))
+    unique = without_repeats(messages)
+    return Parsed(messages=unique, repeats=len(messages) - len(unique), rejected=tuple(rejected))
 
 
 def _items(body: bytes) -> list[tuple[str, Raw]]:

@@ -44,7 +44,13 @@ def parse(channel: str, body: bytes, received_at: datetime, *, only_account: str
     """Return what a webhook holds; messages to other accounts than `only_account`, if given, are ignored."""
     reader = _Reader(channel, received_at, only_account)
     reader.envelope(_whole(body))
-    return Parsed(messages=without_repeats(reader.messages), rejected=tuple(reader.rejected), ignored=reader.ignored)
+    unique = without_repeats(reader.messages)
+    return Parsed(
+        messages=unique,
+        repeats=len(reader.messages) - len(unique),
+        rejected=tuple(reader.rejected),
+        ignored=reader.ignored,
+    )
 
 
 class _Reader:

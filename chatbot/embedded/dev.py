@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
+
 from chatbot import roles
 from chatbot.embedded.child import Role
 from chatbot.embedded.supervisor import Supervisor
@@ -34,8 +36,8 @@ def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, thre
             valkey = stack.enter_context(EmbeddedValkey(state / "valkey"))
             stores.append(valkey.role())
             chosen["CHATBOT_STORE_URL"] = valkey.url
-        chosen.setdefault("CHATBOT_BROKER_URL", chosen["CHATBOT_STORE_URL"])
-        chosen.setdefault("CHATBOT_GENERIC_SECRET", secret(state))
+        chosen["CHATBOT_BROKER_URL"] = chosen.get("CHATBOT_BROKER_URL") or chosen["CHATBOT_STORE_URL"]
+        chosen["CHATBOT_GENERIC_SECRET"] = chosen.get("CHATBOT_GENERIC_SECRET") or secret(state)
         shown = "localhost" if host in ("0.0.0.0", "::") else host
         here = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
         if not chosen.get("CHATBOT_GENERIC_OUTBOUND_URL"):
@@ -47,7 +49,7 @@ def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, thre
         supervisor = Supervisor(
             [
                 *stores,
-                Role(name="web", argv=web, env=chosen, pass_fds=(sock.fileno(),)),
+                Role(name="web", argv=web, env=chosen, pass_fds=(sock.fileno(),), ready=lambda: _answers(here)),
                 Role(name="worker", argv=worker, env=chosen),
             ],
             name="dev",
@@ -70,6 +72,13 @@ def secret(state: Path) -> str:
         raise ConfigurationError(
             f"{file} cannot be written ({exc.strerror}): choose another --state directory"
         ) from exc
+
+
+def _answers(here: str) -> bool:
+    try:
+        return httpx.get(f"{here}/health", timeout=0.5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def _greet(supervisor: Supervisor, here: str) -> None:

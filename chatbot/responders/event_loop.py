@@ -48,7 +48,7 @@ class EventLoop:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop and thread:
             loop.call_soon_threadsafe(loop.stop)
-            thread.join()
+            thread.join(5)  # a function that blocks the loop must not keep the process; the thread is a daemon
 
     def _start(self, work: Awaitable[T]) -> Future[T]:
         coroutine = work if inspect.iscoroutine(work) else _await(work)

@@ -123,6 +123,8 @@ class MemoryStore(Store):
         follow_ups: Sequence[FollowUp] = (),
     ) -> FinishVerdict:
         plain(owner)
+        if result_ttl < 1:
+            raise ValueError("result_ttl must be positive")
         if strays := {f.key for f in follow_ups if subject(f.key) != subject(check.key)}:
             raise ValueError(f"follow-ups stay with their turn's subject {subject(check.key)!r}: not {sorted(strays)}")
         with self._step() as now:

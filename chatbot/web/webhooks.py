@@ -120,5 +120,5 @@ def _counts(parsed: Parsed, outcomes: list[str]) -> tuple[dict[str, int], int]:
     duplicates = outcomes.count("duplicate")
     ignored = parsed.ignored + len(parsed.messages) - len(outcomes)
     further = {"ignored": ignored, "rejected": len(parsed.rejected)}
-    counts = {"accepted": accepted, "duplicates": duplicates} | {name: n for name, n in further.items() if n}
-    return counts, len(outcomes) - accepted - duplicates
+    counts = {"accepted": accepted, "duplicates": duplicates + parsed.repeats}
+    return counts | {name: n for name, n in further.items() if n}, len(outcomes) - accepted - duplicates

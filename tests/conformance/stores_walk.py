@@ -171,8 +171,17 @@ class Walk:
         self._judge_begun(check, begun)
         if begun.verdict in ("new", "taken"):
             self.beats[check.key] = (owner, before)
+            if self._chance(0.1):
+                self._begin_again(check, owner, bodies(begun))
             if self.draining or self._chance(0.9):
                 self.runs.append(Run(check, owner, bodies(begun), begun.fails))
+
+    def _begin_again(self, check: ClaimCheck, owner: str, items: list[str]) -> None:
+        """The answer was lost, so the same delivery asks again; nobody else has asked meanwhile."""
+        before = self.ledger.now()
+        again = self.store.begin(check, owner, LEASE)
+        assert (again.verdict, bodies(again)) == ("mine", items)
+        self.beats[check.key] = (owner, before)
 
     def _judge_begun(self, check: ClaimCheck, begun: Begun) -> None:
         expected, epoch = self.expected[check.key], check.epoch
@@ -211,12 +220,7 @@ class Walk:
     def _finish(self, run: Run) -> None:
         key, epoch, expected = run.check.key, run.check.epoch, self.expected[run.check.key]
         outcome = self._outcome(run)
-        try:
-            verdict = self.store.finish(run.check, run.owner, outcome, delay=self.random.choice([0, 5]))
-        except ValueError:
-            assert (outcome, len(run.items)) == ("split", 1)
-            self.answers["unsplittable"] += 1
-            return
+        verdict = self.store.finish(run.check, run.owner, outcome, delay=self.random.choice([0, 5]))
         self.answers[f"{outcome}: {verdict}"] += 1
         if verdict != "refused":
             assert self.beats[key][0] == run.owner, "two workers held one key"

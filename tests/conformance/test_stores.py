@@ -269,6 +269,14 @@ def test_a_follow_up_for_another_subject_is_an_error_before_anything_is_written(
     assert ledger.finish(check) == "settled"
 
 
+def test_a_result_must_live_for_some_time(ledger: Ledger) -> None:
+    ledger.offer("1", **URGENT)
+    check = ledger.run()
+    with pytest.raises(ValueError, match="result_ttl"):
+        ledger.finish(check, outcome="dead", result_ttl=0)
+    assert ledger.answers("1")[0].epoch == 0
+
+
 # --- failing ---
 def test_a_failed_turn_keeps_its_epoch_and_members_and_counts(ledger: Ledger) -> None:
     ledger.offer("1", "2", **URGENT)
@@ -362,10 +370,10 @@ def test_superseding_ends_max_wait_after_the_first_item(ledger: Ledger) -> None:
 
 
 def test_parts_of_a_split_turn_are_not_superseded(ledger: Ledger) -> None:
-    ledger.offer("1", "2", **URGENT)
+    ledger.offer("1", "2", wait=0)
     ledger.finish(ledger.run(), outcome="split")
     check = ledger.run("w1")
-    ledger.offer("3", mode="supersede", **URGENT)
+    ledger.offer("3", mode="supersede", wait=0)
     assert ledger.finish(check, "w1") == "settled"
     assert ledger.run_all() == [["2"], ["3"]]
 

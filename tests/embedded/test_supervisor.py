@@ -81,9 +81,13 @@ def test_a_second_signal_stops_at_once(run: Run) -> None:
 
 def test_a_configuration_error_stops_everything_with_its_status(run: Run) -> None:
     program = run("""
-wrong = "print('CHATBOT_X is missing'); sys.exit(2)"
+fail = "lambda *_: (print('CHATBOT_X is missing'), sys.exit(2))"
+wrong = f"signal.signal(signal.SIGUSR1, {fail}); print('set'); time.sleep(600)"
 sys.exit(Supervisor([python("one", FOREVER), python("two", wrong)]).run())
 """)
+    program.says(r"\| set$")
+    program.pids("one")
+    os.kill(program.pids("two")[0], signal.SIGUSR1)
     assert program.ends() == 2
     program.says(r"two +\| CHATBOT_X is missing")
     program.says(r"two exited with status 2: stopping")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 
 import httpx
 import msgspec
@@ -78,7 +79,17 @@ def test_a_malformed_body_is_400_and_names_the_field(web):
     assert is_problem(post(web, b"{}"), 400)["field"] == "messages"
 
 
-def test_a_declared_length_over_the_limit_is_413(web, ledger):
+def test_a_body_nested_too_deeply_for_its_channel_is_400(web):
+    content = b'{"messages": [{"id": "m1", "x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}]}"
+    assert "too deeply" in is_problem(post(web, content), 400)["detail"]
+
+
+def test_a_declared_length_over_the_limit_is_413_before_any_of_it_is_sent(web, ledger):
+    head = f"POST /webhooks/plain HTTP/1.1\r\nhost: x\r\ncontent-length: {MEBIBYTE + 1}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in TRUSTED.items())
+    with socket.create_connection((web.base_url.host, web.base_url.port), timeout=10) as caller:
+        caller.sendall(f"{head}\r\n".encode())
+        assert caller.recv(65_536).startswith(b"HTTP/1.1 413 ")
     is_problem(post(web, b" " * (MEBIBYTE + 1)), 413)
     assert ledger.calls == []
 

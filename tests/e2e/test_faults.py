@@ -1,0 +1,85 @@
+"""Machines die halfway: nothing accepted is lost, and no reply leaves twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tests.e2e.deployment import Deployment, message, stays, texts
+from tests.waiting import wait_until
+
+Deploy = Callable[..., Deployment]
+
+
+def test_a_worker_killed_while_the_responder_is_busy_costs_one_more_question_and_no_reply(deploy: Deploy) -> None:
+    house = deploy(CHATBOT_DEBOUNCE_WAIT_MS="300")
+    house.start_web()
+    worker = house.start_worker()
+    house.partners.free.clear()
+    house.post(message("A", 1), message("A", 2))
+    wait_until(lambda: house.partners.asked)
+    worker.kill()
+    house.partners.free.set()
+    killed = time.monotonic()
+    house.start_worker()
+    wait_until(lambda: house.partners.received, 20)
+    assert house.partners.received[0].at - killed < 10
+    assert stays(lambda: len(house.partners.received) == 1, 1.0)
+    assert len(house.partners.asked) <= 2
+    assert {turn.headers["idempotency-key"] for turn in house.partners.asked} == {
+        house.partners.asked[0].body["turn_id"]
+    }
+    assert all(texts(turn) == ["line 1", "line 2"] for turn in house.partners.asked)
+
+
+def test_a_turn_completes_whose_message_the_broker_lost(deploy: Deploy) -> None:
+    house = deploy(CHATBOT_DEBOUNCE_WAIT_MS="200")
+    house.start_web()
+    # Its pump hands the turn over, but nobody consumes the queue that the turn waits in.
+    bystander = house.start_worker("--queues", "high")
+    house.post(message("A", 1))
+    wait_until(lambda: house.waiting("default") == 1)
+    bystander.stop()
+    house.wipe_broker()
+    assert house.waiting("default") == 0
+    house.start_worker()
+    wait_until(lambda: house.partners.received, 20)
+    assert stays(lambda: len(house.partners.received) == 1, 1.0)
+    assert len(house.partners.asked) == 1
+
+
+def test_while_the_store_is_down_webhooks_are_refused_and_a_resend_is_accepted(deploy: Deploy) -> None:
+    house = deploy(CHATBOT_DEBOUNCE_WAIT_MS="300")
+    house.start_web()
+    house.start_worker()
+    assert house.post(message("A", 1)).status_code == 200
+    house.store.kill()
+    refused = house.post(message("A", 2))
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert house.client.get("/health").status_code == 200
+    wait_until(lambda: house.client.get("/ready").status_code == 503)
+    house.store.start()
+    wait_until(lambda: house.client.get("/ready").status_code == 200)
+    answer = house.post(message("A", 1), message("A", 2)).json()
+    assert answer["accepted"] + answer["duplicates"] == 2
+    assert answer["duplicates"] >= 1
+    wait_until(lambda: sum(len(texts(turn)) for turn in house.partners.asked) == 2, 20)
+    wait_until(lambda: len(house.partners.received) == len(house.partners.asked))
+    assert sorted(text for turn in house.partners.asked for text in texts(turn)) == ["line 1", "line 2"]
+
+
+def test_while_the_broker_is_down_webhooks_are_accepted_and_answered_when_it_is_back(deploy: Deploy) -> None:
+    house = deploy(own_broker=True, CHATBOT_DEBOUNCE_WAIT_MS="300")
+    house.start_web()
+    house.start_worker()
+    house.broker.kill()
+    assert house.post(message("A", 1)).json() == {"accepted": 1, "duplicates": 0}
+    ready = house.client.get("/ready")
+    assert ready.status_code == 200
+    assert ready.json()["broker"] == "down"
+    assert stays(lambda: not house.partners.asked, 0.7)
+    house.broker.start()
+    wait_until(lambda: house.partners.received, 30)
+    assert stays(lambda: len(house.partners.received) == 1, 1.0)
