@@ -87,6 +87,16 @@ def channel_options(variables: Mapping[str, str], channel: str) -> dict[str, str
     return {name[len(prefix) :].lower(): value for name, value in variables.items() if name.startswith(prefix)}
 
 
+def table() -> str:
+    """Return the reference of all settings as a Markdown table."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        shown = "required" if field.is_required() else f"`{default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
 _CURES = {
     "broker_url": "for example redis://127.0.0.1:6379/0 or amqp://guest:guest@127.0.0.1:5672",
     "store_url": "for example redis://127.0.0.1:6379/1",

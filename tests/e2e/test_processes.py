@@ -1,0 +1,93 @@
+"""`chatbot worker --processes`, `chatbot web --workers`: one that dies restarts alone, none outlives its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.deployment import Deployment, deployed, message, stays
+from tests.embedded.running import alive, children, gone
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def house(private_redis: Callable[..., object]):
+    server = private_redis()
+    with deployed(server, server, CHATBOT_DEBOUNCE_WAIT_MS="200") as deployment:
+        yield deployment
+
+
+@pytest.mark.parametrize("arguments", [("worker", "--processes", "2"), ("web", "--workers", "2", "--port")])
+def test_a_killed_child_restarts_alone(house: Deployment, arguments: tuple[str, ...]) -> None:
+    parent = _start(house, arguments)
+    first, second = wait_until(lambda: _two(parent))
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: len(_two(parent)) == 2 and first not in _two(parent))
+    assert alive(second)
+    assert second in _two(parent)
+    assert house.processes[0].stop() == 0
+
+
+@pytest.mark.parametrize("arguments", [("worker", "--processes", "2"), ("web", "--workers", "2", "--port")])
+def test_children_end_when_their_parent_is_killed(house: Deployment, arguments: tuple[str, ...]) -> None:
+    parent = _start(house, arguments)
+    below = wait_until(lambda: _two(parent))
+    house.processes[0].kill()
+    wait_until(lambda: gone(*below))
+
+
+def test_a_worker_told_to_stop_finishes_what_it_runs(house: Deployment) -> None:
+    house.start_web()
+    worker = house.start_worker("--processes", "2")
+    house.partners.free.clear()
+    house.post(message("A", 1))
+    wait_until(lambda: house.partners.asked)
+    worker.popen.send_signal(signal.SIGTERM)
+    assert stays(lambda: worker.popen.poll() is None, 0.5)
+    house.partners.free.set()
+    assert worker.popen.wait(15) == 0
+    house.start_worker()
+    wait_until(lambda: house.partners.received)
+    assert len(house.partners.asked) == 1
+
+
+def test_a_worker_hands_back_what_it_cannot_finish_within_its_grace(house: Deployment) -> None:
+    house.start_web()
+    worker = house.start_worker("--grace", "1")
+    house.partners.free.clear()
+    house.post(message("A", 1))
+    wait_until(lambda: house.partners.asked)
+    started = time.monotonic()
+    worker.popen.send_signal(signal.SIGTERM)
+    worker.popen.wait(10)
+    assert time.monotonic() - started < 6
+    house.partners.free.set()
+    house.start_worker()
+    wait_until(lambda: house.partners.received, 20)
+    assert stays(lambda: len(house.partners.received) == 1, 1.0)
+
+
+def test_a_second_signal_stops_at_once(house: Deployment) -> None:
+    house.start_web()
+    worker = house.start_worker("--grace", "60")
+    house.partners.free.clear()
+    house.post(message("A", 1))
+    wait_until(lambda: house.partners.asked)
+    worker.popen.send_signal(signal.SIGTERM)
+    assert stays(lambda: worker.popen.poll() is None, 0.5)
+    worker.popen.send_signal(signal.SIGTERM)
+    assert worker.popen.wait(3) != 0
+
+
+def _start(house: Deployment, arguments: tuple[str, ...]) -> int:
+    port = (str(house.port),) if arguments[-1] == "--port" else ()
+    return house.start(*arguments, *port).popen.pid
+
+
+def _two(parent: int) -> list[int]:
+    found = children(parent)
+    return found if len(found) == 2 else []

@@ -1,0 +1,52 @@
+"""The README is true: its table is the settings, and its code runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from chatbot.settings import table
+from tests.servers import RedisServer
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+MARKS = "<!-- settings -->\n", "<!-- /settings -->"
+
+
+def test_the_configuration_table_is_the_settings() -> None:
+    """To renew it: python -m tests.test_readme"""
+    assert table() in README
+
+
+def test_the_guarded_actors_work(redis_server: RedisServer, tmp_path: Path) -> None:
+    redis_server.flush()
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "open_store(" in block)
+    assert len(code.strip().splitlines()) <= 15
+    program = re.sub(r"redis://127\.0\.0\.1:6379/\d", redis_server.url, code).replace("wait=2_000", "wait=200") + (
+        "charge.send({'id': 7}); charge.send({'id': 7})\n"
+        "for number in range(3): index.send({'id': number, 'shelf': 'a'})\n"
+        "report.send('monday'); report.send('monday')\n"
+        "import time; from dramatiq import Worker\n"
+        "worker = Worker(broker, worker_threads=4); worker.start(); time.sleep(2); worker.stop(2000); broker.close()\n"
+    )
+    path = tmp_path / "own_project.py"
+    path.write_text(program)
+    shown = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert sorted(shown.splitlines()) == ["charged 7", "indexed [0, 1, 2]", "report of monday"]
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)", README)
+    assert links
+    assert all((ROOT / link).exists() for link in links), links
+
+
+def test_no_more_than_25_lines_before_running_code() -> None:
+    assert "make run" in "\n".join(README.splitlines()[:25])
+
+
+if __name__ == "__main__":
+    before, rest = README.split(MARKS[0])
+    (ROOT / "README.md").write_text(before + MARKS[0] + table() + "\n" + MARKS[1] + rest.split(MARKS[1])[1])
