@@ -59,6 +59,12 @@ class Offer:
     mode: Mode = "queue"
     target: str | None = None
 
+    def __post_init__(self) -> None:
+        if (self.target is not None) != (self.mode in ("amend", "withdraw")):
+            raise ValueError(
+                f"mode {self.mode!r} with target {self.target!r}: amend and withdraw have one, others none"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Offered:
@@ -158,15 +164,23 @@ def digest(key: str, item_id: str) -> str:
 
 
 def subject(key: str) -> str:
-    """Return the part of a mailbox key (`<mailbox>/<subject>`) that picks its partition."""
-    return key.partition("/")[2]
+    """Return what picks a key's partition: of a mailbox key (`<mailbox>/<subject>`) its subject, else all of it."""
+    return key.partition("/")[2] or key
 
 
-def plain(*fields: str) -> None:
-    """Raise ValueError unless owners and fingerprints are free of the characters that part a record's fields."""
-    for field in fields:
+def plain(owner: str, fingerprint: str = "") -> None:
+    """Raise ValueError unless there is an owner, and both are free of the characters that part a record's fields."""
+    if not owner:
+        raise ValueError("an owner has a name: nobody's turn would be everybody's")
+    for field in (owner, fingerprint):
         if "|" in field or "\n" in field:
             raise ValueError(f"{field!r} must hold neither a bar nor a line end")
+
+
+def kept(most: int, ttl: int) -> None:
+    """Raise ValueError unless a history keeps something for some time."""
+    if min(most, ttl) < 1:
+        raise ValueError("a history keeps at least one entry, for at least 1 ms")
 
 
 class Store(ABC):

@@ -27,6 +27,7 @@ from chatbot.stores.base import (
     Store,
     Window,
     digest,
+    kept,
     plain,
     subject,
 )
@@ -199,6 +200,7 @@ class MemoryStore(Store):
 
     # --- what was said ---
     def remember(self, subject: str, entry_id: str, entry: bytes, most: int, ttl: int) -> None:
+        kept(most, ttl)
         with self._step():
             history = {**(self._histories.get(subject) or {}), entry_id: entry}
             self._histories.put(subject, dict(list(history.items())[-most:]), ttl)

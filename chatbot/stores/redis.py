@@ -32,6 +32,7 @@ from chatbot.stores.base import (
     Store,
     Window,
     digest,
+    kept,
     plain,
     subject,
 )
@@ -77,16 +78,21 @@ class RedisStore(Store):
     def _check_partitions(self) -> None:
         """Keys would be looked for in the wrong places under another number of partitions."""
         marks = self._tags[0] + "m"
-        with self.client.pipeline() as pipe:
-            pipe.hsetnx(marks, "partitions", str(self.partitions))
-            pipe.hget(marks, "partitions")
-            pipe.pexpire(marks, OPEN)
-            found = int(pipe.execute()[1])
-        if found != self.partitions:
+        # A full store refuses HSETNX, and must not keep away the workers that drain it.
+        found = self.client.hget(marks, "partitions") or self._note_partitions(marks)
+        self.client.pexpire(marks, OPEN)
+        if int(found) != self.partitions:
             raise ConfigurationError(
-                f"the store {self.namespace!r} was begun with {found} partitions, not {self.partitions}: "
+                f"the store {self.namespace!r} was begun with {int(found)} partitions, not {self.partitions}: "
                 "keep that number, or use another namespace"
             )
+
+    def _note_partitions(self, marks: str) -> bytes:
+        with self.client.pipeline() as pipe:
+            pipe.hsetnx(marks, "partitions", str(self.partitions))
+            pipe.pexpire(marks, OPEN)
+            pipe.hget(marks, "partitions")
+            return cast(bytes, pipe.execute()[2])
 
     def ping(self) -> None:
         with _wrapped():
@@ -142,10 +148,14 @@ class RedisStore(Store):
         follow_ups: Sequence[FollowUp] = (),
     ) -> FinishVerdict:
         plain(owner)
-        if strays := {f.key for f in follow_ups if self._partition(f.key) != self._partition(check.key)}:
+        if result_ttl < 1:
+            raise ValueError("result_ttl must be positive")
+        if strays := {f.key for f in follow_ups if subject(f.key) != subject(check.key)}:
             raise ValueError(f"follow-ups stay with their turn's subject {subject(check.key)!r}: not {sorted(strays)}")
         args = [arg for follow_up in follow_ups for arg in _follow_up_args(follow_up)]
         answer = self._call("finish", check.key, check.epoch, owner, outcome, value, delay, result_ttl, *args)
+        if answer[0] == b"single":
+            raise ValueError("a turn of one item cannot be split")
         verdict: FinishVerdict = answer[0].decode()
         return verdict
 
@@ -199,6 +209,7 @@ class RedisStore(Store):
 
     # --- what was said ---
     def remember(self, subject: str, entry_id: str, entry: bytes, most: int, ttl: int) -> None:
+        kept(most, ttl)
         self._run([("remember", self._slot(subject), (subject, entry_id, entry, most, ttl))])
 
     def recall(self, subject: str) -> list[bytes]:

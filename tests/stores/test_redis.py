@@ -93,7 +93,6 @@ def test_a_settled_turn_leaves_its_result_its_epoch_and_its_ids_only(store: Redi
     assert 50_000 < ttl(store, f"r:turn/a:{check.epoch}") <= ttl(store, "e:turn/a") + 1 <= 60_001
 
 
-@pytest.mark.xfail(strict=True, reason="finish.lua never trims it")
 def test_the_index_of_dead_letters_drops_what_has_expired(store: RedisStore) -> None:
     store.client.zadd("{chatbot:0}dead", {"turn/old:1": 1})
     store.client.pexpire("{chatbot:0}dead", OPEN)
@@ -184,14 +183,12 @@ def test_a_full_store_drains(store: RedisStore, fill: Callable[[], None]) -> Non
     assert store.release("s:y", "m1")
 
 
-@pytest.mark.xfail(strict=True, reason="check() writes what grows")
 def test_a_worker_can_start_on_a_full_store_to_drain_it(store: RedisStore, fill: Callable[[], None]) -> None:
     store.check()
     fill()
     store.check()
 
 
-@pytest.mark.xfail(strict=True, reason="remember.lua does not drain")
 def test_a_turn_that_remembers_what_was_said_completes_on_a_full_store(
     store: RedisStore, fill: Callable[[], None]
 ) -> None:

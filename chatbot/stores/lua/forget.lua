@@ -4,7 +4,7 @@
 drain()
 local key, n = ARGV[2], 0
 local function drop(list, from)
-  for _, x in ipairs(C('LRANGE', list, from, -1)) do n = n + C('DEL', P..'i:'..x:sub(14, 29)) end
+  for _, x in ipairs(C('LRANGE', list, from, -1)) do n = n + 1; C('DEL', P..'i:'..x:sub(14, 29)) end
   C('DEL', list)
 end
 drop(P..'l:'..key, 0)

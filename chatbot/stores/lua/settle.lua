@@ -10,5 +10,5 @@ if v then
   if s == 'D' then return {'settled', C('GET', w) or ''} end
 end
 C('SET', c, 'D|'..print..'|'..owner, 'PX', ARGV[6])
-if value ~= '' then C('SET', w, value, 'PX', ARGV[7]) else C('DEL', w) end
+if value ~= '' and tonumber(ARGV[7]) > 0 then C('SET', w, value, 'PX', ARGV[7]) else C('DEL', w) end
 return {'settled', value}

@@ -21,7 +21,8 @@ for _, key in ipairs(C('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, limit)
   else
     if h.size == 0 then
       local all = C('LLEN', l)
-      local n, bytes = math.min(all, tonumber(h.parts:match('^%d+')) or h.items), h.bytes
+      local part, rest_of = tonumber(h.parts:match('^%d+')), h.parts:match(',(.*)$') or ''
+      local n, bytes = math.min(all, part or h.items), h.bytes
       if n < all or bytes > h.cap then
         bytes = 0
         for j, e in ipairs(C('LRANGE', l, 0, n - 1)) do
@@ -29,8 +30,10 @@ for _, key in ipairs(C('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, limit)
           bytes = bytes + #e - 29
         end
       end
+      -- What a policy that has shrunk meanwhile leaves of a part must not merge with what follows.
+      if part and n < part then rest_of = (part - n)..(rest_of ~= '' and ','..rest_of or '') end
       h.epoch, h.pubs = math.max(h.epoch + 1, us), 0
-      C('HSET', k, 'size', n, 'tbytes', bytes, 'epoch', str(h.epoch), 'parts', h.parts:match(',(.*)$') or '',
+      C('HSET', k, 'size', n, 'tbytes', bytes, 'epoch', str(h.epoch), 'parts', rest_of,
         'urgent', n < all and h.urgent or 0, 'hold', 0)
     end
     C('HSET', k, 'pub', -now, 'lease', math.min(h.lease, now), 'suspect', 0)
