@@ -110,12 +110,26 @@ def worker(queues: str, processes: int, threads: int, grace: float) -> int | Non
 
 
 @command
+def scheduler() -> int | None:
+    """Send periodic actors at their ticks. Run as many as you like: each tick runs once.
+
+    \b
+    Example:
+        CHATBOT_TIMEZONE=Europe/Paris CHATBOT_CATCH_UP=all chatbot scheduler
+    """
+    from chatbot import roles
+
+    roles.schedule(_service())
+    return None
+
+
+@command
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65_535), help="Port to listen on.")
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1), help="Threads of the worker.")
 @click.option("--state", default=STATE, show_default=True, type=click.Path(path_type=Path), help="Where data is kept.")
 def dev(host: str, port: int, threads: int, state: Path) -> int:
-    """Run everything on this machine: a persistent Valkey, web and worker, with one log.
+    """Run everything on this machine: a persistent Valkey, web, worker and scheduler, with one log.
 
     Variables such as CHATBOT_BROKER_URL, CHATBOT_STORE_URL and CHATBOT_RESPONDER are respected.
 
@@ -131,30 +145,42 @@ def dev(host: str, port: int, threads: int, state: Path) -> int:
 
 @command
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The running service.")
+@click.option("--channel", default="generic", show_default=True, type=click.Choice(["generic", "whatsapp"]))
 @click.option("--conversations", default=3, show_default=True, type=click.IntRange(1, 1000), help="At the same time.")
 @click.option("--messages", default=5, show_default=True, type=click.IntRange(1, 50), help="In each burst.")
+@click.option("--bursts", default=1, show_default=True, type=click.IntRange(1, 100), help="In each conversation.")
+@click.option("--pause", type=click.FloatRange(0), help="Seconds before the next burst; more than the quiet time.")
+@click.option("--rate", default=30.0, show_default=True, type=click.FloatRange(0.1, 1e4), help="Deliveries a second.")
+@click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for a reply.")
 @click.option("--seed", default=1, show_default=True, help="The same seed plays the same bursts.")
+@click.option("--secret", default="", help="What webhooks are signed with, if not of the environment or --state.")
+@click.option("--listen", default="", metavar="HOST:PORT", help="Receive the replies here, not from the dev outbox.")
 @click.option("--state", default=STATE, show_default=True, type=click.Path(path_type=Path), help="As of `chatbot dev`.")
-def simulate(url: str, conversations: int, messages: int, seed: int, state: Path) -> int:
-    """Play bursts with duplicates against a running `chatbot dev`, and show what came out.
+@click.option("--json", is_flag=True, help="Print the report as JSON.")
+def simulate(**options: Any) -> int:
+    """Play bursts with duplicates against a running service, and show which turns and replies came of them.
 
-    Status 1 when a reply is missing or doubled.
+    Status 1 when a reply is missing, doubled or out of order, or a burst became several turns. For a service other
+    than `chatbot dev`, give its CHATBOT_GENERIC_SECRET (or CHATBOT_WHATSAPP_APP_SECRET), let its
+    CHATBOT_GENERIC_OUTBOUND_URL (or CHATBOT_WHATSAPP_GRAPH_URL) point to --listen, and give its
+    CHATBOT_DEBOUNCE_WAIT_MS if it is not 2000.
 
     \b
     Example:
         chatbot simulate --conversations 2
+        chatbot simulate --url https://bot.example.com --listen 0.0.0.0:9000 --rate 100 --json
     """
-    from chatbot.operations.simulate import Plan
-    from chatbot.operations.simulate import simulate as play
+    from chatbot.operations.simulate.command import Options
+    from chatbot.operations.simulate.command import simulate as play
+    from chatbot.settings import environment
 
-    plan = Plan(url=url, conversations=conversations, messages=messages, seed=seed)
-    return play(plan, state=state, say=click.echo)
+    return play(Options(**options), environment())
 
 
 def _service() -> Service:
     """Build this process's share of the service; it ends with its supervisor, if it has one."""
     from chatbot import logs
-    from chatbot.embedded import lifeline
+    from chatbot.processes import lifeline
     from chatbot.service import build
     from chatbot.settings import environment
 

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
-from dramatiq import Worker
 
-from chatbot.embedded.child import Role
-from chatbot.embedded.supervisor import Supervisor
+from chatbot import scheduling
+from chatbot.brokers.worker import Worker
 from chatbot.errors import ConfigurationError
+from chatbot.processes.child import Role
+from chatbot.processes.supervisor import Supervisor
 from chatbot.service import Service, web_app
 from chatbot.web.outbox import Outbox
 
@@ -70,12 +71,25 @@ def work(service: Service, *, queues: Sequence[str], threads: int, grace: float)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
-    worker = Worker(service.broker, queues=set(queues) or None, worker_threads=threads)
+    worker = Worker(service.broker, queues=queues, threads=threads)
     worker.start()
     logger.info("working on %s with %d threads", ", ".join(queues) or "all queues", threads)
     stopping.wait()
     worker.stop(timeout=round(grace * 1000))
     service.close()
+
+
+def schedule(service: Service) -> None:
+    """Send periodic actors at their ticks until SIGTERM or SIGINT."""
+    chosen = service.settings
+    # Connections are left to the end of the process: a publication may still be under way on one of them.
+    scheduling.run(
+        service.broker,
+        service.store,
+        timezone=chosen.timezone,
+        horizon=chosen.catch_up_horizon_s * 1000,
+        catch_up=chosen.catch_up,
+    )
 
 
 def several(name: str, arguments: Sequence[str], count: int, *, grace: float, fds: tuple[int, ...] = ()) -> int:

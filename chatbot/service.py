@@ -21,6 +21,7 @@ from chatbot.errors import ConfigurationError, StoreUnavailable
 from chatbot.middleware import guarded_stack
 from chatbot.model import InboundMessage
 from chatbot.responders.base import Responder
+from chatbot.scheduling import Periodic
 from chatbot.settings import Settings
 from chatbot.stores import Store
 
@@ -98,12 +99,13 @@ def build(variables: Mapping[str, str]) -> Service:
         responder = responders.create(chosen.responder, options)
     if store is not None:
         with _collected(problems):
-            stack = guarded_stack(store, again=chosen.republish_after_ms)
+            # The interrupts stay last, so what is periodic comes first.
+            stack = [Periodic(store), *guarded_stack(store, again=chosen.republish_after_ms)]
             broker = brokers.create(chosen.broker_url, stack)
     if problems or store is None or broker is None or responder is None:
         raise ConfigurationError(problems)
     history = History(store, most=chosen.history_messages, ttl=chosen.history_ttl_s * 1000)
-    declared = actors.declare_actors(broker, chosen, made, responder, history)
+    declared = actors.declare_actors(broker, chosen, made, responder, history, store)
     return Service(settings=chosen, store=store, broker=broker, channels=made, responder=responder, actors=declared)
 
 

@@ -50,6 +50,11 @@ class Settings(BaseModel):
         30_000, description="A turn that a worker did not begin by then may be lost in the broker."
     )
     responder_timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="Time limit of one responder call.")
+    timezone: str = Field("UTC", description="Where the times of periodic work are read, such as `Europe/Paris`.")
+    catch_up: Literal["latest", "all"] = Field("latest", description="Which missed ticks of periodic work are made up.")
+    catch_up_horizon_s: Annotated[int, Field(ge=60)] = Field(
+        3_600, description="A tick that was missed for longer than this is not made up."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
 
     @model_validator(mode="after")

@@ -18,9 +18,9 @@ import pika
 import pika.exceptions
 import redis
 
-from chatbot.embedded.tether import tethered
 from chatbot.embedded.valkey import find_server
 from chatbot.errors import ConfigurationError
+from chatbot.processes.tether import tethered
 from tests.waiting import wait_until
 
 # Below every system's range for outgoing connections, one of which could take the port while a server is down.

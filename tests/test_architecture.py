@@ -18,10 +18,10 @@ STOREYS = [
     {"__main__"},
     {"cli"},
     {"operations"},
-    {"embedded.dev"},
+    {"embedded"},
     {"roles"},
     {"service"},
-    {"web", "actors", "scheduling", "embedded", "logs"},
+    {"web", "actors", "scheduling", "processes", "logs"},
     {"channels", "responders", "middleware", "brokers", "stores", "settings"},
     {"model", "http_client"},
     {"errors", "importing"},
@@ -45,6 +45,8 @@ CHAT = {
     "roles",
     "operations",
     "embedded",
+    "scheduling",
+    "processes",
 }
 
 
@@ -53,8 +55,8 @@ def modules() -> list[Path]:
 
 
 def room_of(dotted: str) -> str:
-    """Return the room that a module below `chatbot.` is in; `embedded.dev` stands above the rest of its folder."""
-    return dotted if dotted == "embedded.dev" else dotted.partition(".")[0]
+    """Return the room that a module below `chatbot.` is in."""
+    return dotted.partition(".")[0]
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -43,7 +43,7 @@ def assert_refused(result: subprocess.CompletedProcess[str], *phrases: str) -> N
     assert all(phrase in result.stderr for phrase in phrases), result.stderr
 
 
-@pytest.mark.parametrize("command", ["web", "worker", "dev", "simulate"])
+@pytest.mark.parametrize("command", ["web", "worker", "scheduler", "dev", "simulate"])
 def test_every_command_has_help_with_an_example(command: str, tmp_path: Path) -> None:
     result = chatbot(command, "--help", cwd=tmp_path)
     assert result.returncode == 0

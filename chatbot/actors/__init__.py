@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from chatbot.actors.deliveries import delivery_actor
 from chatbot.actors.history import History
 from chatbot.actors.keys import by_conversation, by_message
+from chatbot.actors.sweep import declare_sweep
 from chatbot.actors.turns import turn_actor
 from chatbot.channels.base import Channel
 from chatbot.middleware import Debounced, Idempotent, declare
 from chatbot.model import InboundMessage
 from chatbot.responders.base import Responder
 from chatbot.settings import Settings
+from chatbot.stores import Store
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker
@@ -26,10 +28,16 @@ class Actors:
 
     process_turn: Actor[..., Any]
     deliver_replies: Actor[..., Any]
+    sweep: Actor[..., Any]
 
 
 def declare_actors(
-    broker: Broker, settings: Settings, channels: Mapping[str, Channel], responder: Responder, history: History
+    broker: Broker,
+    settings: Settings,
+    channels: Mapping[str, Channel],
+    responder: Responder,
+    history: History,
+    store: Store,
 ) -> Actors:
     """Declare the service's actors. Web and workers call this alike, so each knows the other's actors."""
 
@@ -57,4 +65,5 @@ def declare_actors(
         ),
         idempotent=Idempotent(key=by_message, ttl=remembered_for, result_ttl=settings.turn_ttl_s * 1000),
     )
-    return Actors(process_turn=process_turn, deliver_replies=deliver_replies)
+    sweep = declare_sweep(broker, store)
+    return Actors(process_turn=process_turn, deliver_replies=deliver_replies, sweep=sweep)

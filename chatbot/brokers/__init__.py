@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -17,22 +18,27 @@ TABLE = {
     "redis": "chatbot.brokers.redis:RedisBroker",
     "rediss": "chatbot.brokers.redis:RedisBroker",
     "unix": "chatbot.brokers.redis:RedisBroker",
+    "redis+sentinel": "chatbot.brokers.redis:RedisBroker",
     "amqp": "chatbot.brokers.rabbitmq:RabbitmqBroker",
     "amqps": "chatbot.brokers.rabbitmq:RabbitmqBroker",
 }
+_FACTORY = re.compile(r"[\w.]+:[\w.]+")
 
 
 def create(url: str, middleware: Sequence[Middleware]) -> Admission:
     """Return the broker that a URL names, or that `module:factory` makes. Connects to nothing yet."""
-    scheme, colon, rest = url.partition("://")
-    if not colon and ":" in url:
+    scheme, _, rest = url.partition(":")
+    if scheme in TABLE and rest.strip("/"):
+        if not rest.startswith("//"):
+            raise ConfigurationError(f"CHATBOT_BROKER_URL lacks the slashes of {scheme}://")
+        return cast("Admission", load(TABLE[scheme])(url=url, middleware=list(middleware)))
+    if scheme not in TABLE and _FACTORY.fullmatch(url):
         return cast("Admission", load(url)(middleware=list(middleware)))
-    if not (colon and rest) or scheme not in TABLE:
-        raise ConfigurationError(
-            f"CHATBOT_BROKER_URL {url!r} cannot be used: it begins with {', '.join(f'{s}://' for s in TABLE)} "
-            "or is a module:factory, for example redis://127.0.0.1:6379/0 or amqp://guest:guest@127.0.0.1:5672"
-        )
-    return cast("Admission", load(TABLE[scheme])(url=url, middleware=list(middleware)))
+    # Without what was given: that may hold a password.
+    raise ConfigurationError(
+        f"CHATBOT_BROKER_URL cannot be used: it begins with {', '.join(f'{s}://' for s in TABLE)} "
+        "or is a module:factory, for example redis://127.0.0.1:6379/0 or amqp://guest:guest@127.0.0.1:5672"
+    )
 
 
 __all__ = ["create"]

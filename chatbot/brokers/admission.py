@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dramatiq.errors import BrokerError
 
 from chatbot.middleware.guard import admit, guards_of
 
@@ -12,6 +14,14 @@ if TYPE_CHECKING:
     from dramatiq.message import Message
 else:
     _Base = object
+
+
+class Publication(NamedTuple):
+    """What became of a batch: a first part is published, and the `doubtful` messages after it met the error."""
+
+    published: list[Message[Any]]
+    doubtful: int = 0
+    error: BaseException | None = None
 
 
 class Admission(_Base):
@@ -26,21 +36,47 @@ class Admission(_Base):
         The outcome is enqueued, absorbed, duplicate or overflow. Raises what the guards raise, and
         dramatiq.ConnectionClosed if the message may not have been published.
         """
-        (admitted,) = admit(self, [message])
-        return self._publish(admitted, delay) if admitted.options["outcome"] == "enqueued" else admitted
+        (returned,) = self._publish(admit(self, [message]), delay)
+        return returned
 
     def enqueue_many(self, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
-        """Publish a batch, like `enqueue`; the guards are asked about all of it at once."""
-        return [m if m.options["outcome"] != "enqueued" else self._publish(m) for m in admit(self, messages)]
+        """Publish a batch, like `enqueue`; the guards are asked about all of it at once.
+
+        An error ends the batch: what comes before the message that failed is published, what comes after it is not.
+        """
+        return self._publish(admit(self, messages))
 
     def ping(self) -> None:
-        """Raise dramatiq.BrokerConnectionError unless the broker answers."""
+        """Raise dramatiq.BrokerConnectionError unless the broker answers within seconds."""
         raise NotImplementedError
 
-    def _publish(self, message: Message[Any], delay: int | None = None) -> Message[Any]:
-        try:
-            return super().enqueue(message, delay=delay)
-        except BaseException as exc:
+    def _publish(self, messages: Sequence[Message[Any]], delay: int | None = None) -> list[Message[Any]]:
+        returned = list(messages)
+        open_ = [i for i, message in enumerate(messages) if message.options["outcome"] == "enqueued"]
+        batch = [messages[i] for i in open_]
+        publication = self._publish_all(batch, delay) if batch else Publication([])
+        for i, message in zip(open_, publication.published, strict=False):
+            returned[i] = message
+        if publication.error is not None:
+            rest = batch[len(publication.published) :]
+            self._abandon(rest[: publication.doubtful], publication.error)
+            self._abandon(
+                rest[publication.doubtful :], BrokerError("an earlier message of the batch was not published")
+            )
+            raise publication.error
+        return returned
+
+    def _publish_all(self, messages: Sequence[Message[Any]], delay: int | None) -> Publication:
+        """Publish admitted messages; a broker that can do it in one round trip says how."""
+        published: list[Message[Any]] = []
+        for message in messages:
+            try:
+                published.append(super().enqueue(message, delay=delay))
+            except BaseException as exc:
+                return Publication(published, 1, exc)
+        return Publication(published)
+
+    def _abandon(self, messages: Sequence[Message[Any]], error: BaseException) -> None:
+        for message in messages:
             for guard in guards_of(self):
-                guard.abandon(message, exc)
-            raise
+                guard.abandon(message, error)

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 from dramatiq.brokers import stub
+from dramatiq.errors import QueueNotFound
 
 from chatbot.brokers.admission import Admission
+
+if TYPE_CHECKING:
+    from dramatiq.broker import Consumer, MessageProxy
 
 
 class StubBroker(Admission, stub.StubBroker):
     """Dramatiq's in-memory broker, with guards asked in batches."""
 
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 100) -> Consumer:
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)
+        consumer_class: Any = _Consumer
+        consumer: Consumer = consumer_class(
+            self.queues[queue_name], self.dead_letters_by_queue[queue_name], prefetch, timeout
+        )
+        return consumer
+
     def ping(self) -> None:
         """It is in this process, so it answers."""
+
+
+class _Consumer(stub._StubConsumer):
+    """Gives back what a stopped worker has not run; Dramatiq's own drops it."""
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        for message in messages:
+            self.queue.put(message.encode())
+            self.queue.task_done()
+            self.prefetch_semaphore.release()

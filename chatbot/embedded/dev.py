@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx
 
 from chatbot import roles
-from chatbot.embedded.child import Role
-from chatbot.embedded.supervisor import Supervisor
 from chatbot.embedded.valkey import EmbeddedValkey
 from chatbot.errors import ConfigurationError
-from chatbot.web.outbox import PATH
+from chatbot.processes.child import Role
+from chatbot.processes.supervisor import Supervisor
+from chatbot.web.outbox import GRAPH_PATH, PATH
 
 #: s. Ctrl-C ends everything within this.
 GRACE = 5.0
@@ -37,12 +37,8 @@ def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, thre
             stores.append(valkey.role())
             chosen["CHATBOT_STORE_URL"] = valkey.url
         chosen["CHATBOT_BROKER_URL"] = chosen.get("CHATBOT_BROKER_URL") or chosen["CHATBOT_STORE_URL"]
-        chosen["CHATBOT_GENERIC_SECRET"] = chosen.get("CHATBOT_GENERIC_SECRET") or secret(state)
-        shown = "localhost" if host in ("0.0.0.0", "::") else host
-        here = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-        if not chosen.get("CHATBOT_GENERIC_OUTBOUND_URL"):
-            chosen["CHATBOT_GENERIC_OUTBOUND_URL"] = here + PATH
-            chosen[OUTBOX] = "1"
+        here = _here(host, port)
+        chosen |= _generic(chosen, state, here) | _whatsapp(chosen, state, here)
         sock = stack.enter_context(roles.listen(host, port))
         web = roles.command("web", "--fd", str(sock.fileno()))
         worker = roles.command("worker", "--threads", str(threads), "--grace", str(GRACE - 1))
@@ -51,6 +47,7 @@ def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, thre
                 *stores,
                 Role(name="web", argv=web, env=chosen, pass_fds=(sock.fileno(),), ready=lambda: _answers(here)),
                 Role(name="worker", argv=worker, env=chosen),
+                Role(name="scheduler", argv=roles.command("scheduler"), env=chosen),
             ],
             name="dev",
             grace=GRACE,
@@ -59,9 +56,35 @@ def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, thre
         return supervisor.run()
 
 
-def secret(state: Path) -> str:
-    """Return the generic channel's secret of this state directory; the first call makes it."""
-    file = state / "generic.secret"
+def _here(host: str, port: int) -> str:
+    """Return how this machine reaches the service."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def _generic(given: Mapping[str, str], state: Path, here: str) -> dict[str, str]:
+    chosen = {} if given.get("CHATBOT_GENERIC_SECRET") else {"CHATBOT_GENERIC_SECRET": secret(state, "generic")}
+    if not given.get("CHATBOT_GENERIC_OUTBOUND_URL"):
+        chosen |= {"CHATBOT_GENERIC_OUTBOUND_URL": here + PATH, OUTBOX: "1"}
+    return chosen
+
+
+def _whatsapp(given: Mapping[str, str], state: Path, here: str) -> dict[str, str]:
+    """Without settings of the user's, the service itself plays Meta."""
+    if given.get("CHATBOT_CHANNELS") or any(name.startswith("CHATBOT_WHATSAPP_") for name in given):
+        return {}
+    return {
+        "CHATBOT_CHANNELS": "generic,whatsapp",
+        "CHATBOT_WHATSAPP_APP_SECRET": secret(state, "whatsapp"),
+        "CHATBOT_WHATSAPP_VERIFY_TOKEN": secret(state, "whatsapp"),
+        "CHATBOT_WHATSAPP_ACCESS_TOKEN": secret(state, "whatsapp"),
+        "CHATBOT_WHATSAPP_GRAPH_URL": here + GRAPH_PATH,
+    }
+
+
+def secret(state: Path, channel: str) -> str:
+    """Return a channel's secret of this state directory; the first call makes it."""
+    file = state / f"{channel}.secret"
     try:
         if not file.exists():
             state.mkdir(parents=True, exist_ok=True)

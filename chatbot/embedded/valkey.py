@@ -24,8 +24,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chatbot.embedded.child import Role
 from chatbot.errors import ConfigurationError
+from chatbot.processes.child import Role
 
 CURE = "set CHATBOT_STORE_URL=redis://... to use a server of your own"
 #: The kernel's limit for a socket's path is 104 bytes on macOS and 108 on Linux, with the final zero.

@@ -7,23 +7,28 @@ check when the window is due. At execution the claim check is exchanged for the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import msgspec
+from dramatiq.message import Message
 
-from chatbot.errors import NotComposable, PolicyInvalid
+from chatbot.errors import NotComposable, Permanent, PolicyInvalid, StoreUnavailable
 from chatbot.middleware.calls import resolve
 from chatbot.middleware.guard import Guard, Outcome, composed, outcome
+from chatbot.middleware.items import item_type, require_debounceable
 from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.patience import come_back, keep, skip
 from chatbot.middleware.policies import Debounced, Duration, Idempotent, ms, policy_of
 from chatbot.middleware.pump import AGAIN, Pump
-from chatbot.middleware.runner import TurnRunner, item_type
+from chatbot.middleware.runner import TurnRunner
 from chatbot.stores.base import DAY, FollowUp, Offer, Store
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker, Worker
     from dramatiq.broker import MessageProxy
-    from dramatiq.message import Message
+
+#: ms. A call that found its key's buffer full, and whose sender is gone, asks again after this.
+FULL = 1_000
 
 _OUTCOMES: dict[str, Outcome] = {"duplicate": "duplicate", "overflow": "overflow"}
 
@@ -44,6 +49,11 @@ class Debounce(Guard):
         self._again = ms(again)
         self._pump: Pump | None = None
 
+    def before_declare_actor(self, broker: Broker, actor: Actor[..., Any]) -> None:
+        super().before_declare_actor(broker, actor)
+        if actor.options.get(self.option) is not None:
+            require_debounceable(actor)
+
     # --- enqueue ---
     def admit(self, broker: Broker, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
         verdicts = list(messages)
@@ -56,6 +66,8 @@ class Debounce(Guard):
     def _offer(self, broker: Broker, message: Message[Any]) -> Offer | None:
         actor = broker.get_actor(message.actor_name)
         policy = policy_of(self.option, Debounced, actor, message)
+        if target := message.options.get("pipe_target"):
+            self._refuse_as_target(broker, Message(**target))
         if policy is None or (subject := resolve(policy.key, actor, message)) is None:
             return None
         if composed(message):
@@ -68,13 +80,20 @@ class Debounce(Guard):
             key=f"{actor.actor_name}/{subject}", item_id=item_id, body=body, window=window, mode=policy.on_running
         )
 
+    def _refuse_as_target(self, broker: Broker, message: Message[Any]) -> None:
+        """A pipeline's first message carries the others: later it would be too late to refuse one of them."""
+        actor = broker.actors.get(message.actor_name)
+        if actor and policy_of(self.option, Debounced, actor, message):
+            raise NotComposable(f"{actor.actor_name!r}: {NotComposable.__doc__}")
+        if target := message.options.get("pipe_target"):
+            self._refuse_as_target(broker, Message(**target))
+
     def _identity(self, actor: Actor[..., Any], message: Message[Any]) -> tuple[str, int]:
         """Return a call's item id and for how long it is remembered: what `idempotent` says, else its message id."""
         policy = policy_of("idempotent", Idempotent, actor, message)
         if policy is None or (key := resolve(policy.key, actor, message)) is None:
             return message.message_id, DAY
-        ttl = policy.ttl(*message.args, **message.kwargs) if callable(policy.ttl) else policy.ttl
-        return key, ms(ttl)
+        return key, policy.remembered(message)
 
     def follow_up(self, broker: Broker, message: Message[Any], key: str, item_id: str) -> FollowUp:
         """Return a call that a turn leaves as an item for its settlement. `key` is the turn's, `item_id` the call's."""
@@ -98,16 +117,22 @@ class Debounce(Guard):
 
     def _late_offer(self, broker: Broker, actor: Actor[..., Any], fn: Callable[..., Any], message: MessageProxy) -> Any:
         """A producer without guards published the call itself, or the policy opted it out: then its key is None."""
-        plain = message._message
+        plain = _typed(actor, message)
         offer = self._offer(broker, plain)
-        if offer is None:
-            return fn(*_as_items(fn, plain))
-        self.patience.until_answered(lambda: self.store.offer([offer]))
-        return self._runner.drop(message)
+        return fn(list(plain.args)) if offer is None else self._accept(broker, offer, message)
+
+    def _accept(self, broker: Broker, offer: Offer, message: MessageProxy) -> NoReturn:
+        try:
+            (offered,) = self.patience.until_answered(lambda: self.store.offer([offer]))
+        except StoreUnavailable:
+            keep(message)
+            skip(message, "the store did not answer before the worker stopped")
+        if offered.verdict == "overflow":
+            come_back(broker, message, FULL, self.patience)
+        skip(message, f"its item is in the ledger: {offered.verdict}")
 
     # --- the process ---
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        super().after_worker_boot(broker, worker)
         self._pump = Pump(broker, self.store, again=self._again)
         self._pump.start()
 
@@ -122,9 +147,14 @@ def _body(actor: Actor[..., Any], message: Message[Any]) -> bytes:
         raise PolicyInvalid(f"{actor.actor_name!r} is debounced: send it one item, as the only positional argument")
     try:
         return msgspec.json.encode(message.args[0])
-    except TypeError as exc:
+    except (TypeError, ValueError, RecursionError) as exc:
         raise PolicyInvalid(f"an item for {actor.actor_name!r} cannot be written as JSON: {exc}") from exc
 
 
-def _as_items(fn: Callable[..., Any], message: Message[Any]) -> tuple[list[Any]]:
-    return ([msgspec.convert(message.args[0], item_type(fn))],)
+def _typed(actor: Actor[..., Any], message: MessageProxy) -> Message[Any]:
+    """Return a call that came through a queue with its item as the actor declares it, like the sender's."""
+    try:
+        args = tuple(msgspec.convert(item, item_type(actor)) for item in message.args)
+    except msgspec.ValidationError as exc:
+        raise Permanent(f"the item of {message.message_id} is not one for {actor.actor_name!r}: {exc}") from exc
+    return message._message.copy(args=args)

@@ -34,8 +34,9 @@ def guards(store: Store, *, again: Duration = AGAIN) -> list[Guard]:
 
 def guarded_stack(store: Store, *, again: Duration = AGAIN) -> list[Middleware]:
     """Return Dramatiq's default middleware with our Retries in place of its own, and the three guards."""
-    stock = [AgeLimit(), TimeLimit(), ShutdownNotifications(), Callbacks(), Pipelines(), Retries()]
-    return [*stock, *guards(store, again=again)]
+    # What comes last is the first to hear of a run's end: an interrupt in one of the others would lose their work.
+    interrupts = [ShutdownNotifications(), TimeLimit()]
+    return [AgeLimit(), Callbacks(), Pipelines(), Retries(), *guards(store, again=again), *interrupts]
 
 
 def declare(

@@ -1,8 +1,8 @@
 """What the guards share: a guard decides at enqueue what becomes of a call, and at execution whether it runs.
 
 Our brokers call `admit` for a whole batch before they publish. On any other Dramatiq broker the first guard calls it
-from `before_enqueue`, and a call that is not to be published raises Suppressed. Messages that carry an outcome were
-admitted before: retries, promotions of delayed messages and turns from the pump pass.
+from `before_enqueue`, and a call that is not to be published raises Suppressed. Messages marked `enqueued` pass: turns
+from the pump, and whatever came out of a queue, as its retries and promotions must not be suppressed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import MiddlewareError
 
-from chatbot.errors import PolicyInvalid, Suppressed
-from chatbot.middleware.patience import Patience
+from chatbot.errors import GuardError, PolicyInvalid, Suppressed
+from chatbot.middleware import steps, turns
+from chatbot.middleware.patience import PatientMiddleware
 
 if TYPE_CHECKING:
-    from dramatiq import Actor, Broker, Worker
+    from dramatiq import Actor, Broker
     from dramatiq.broker import MessageProxy
     from dramatiq.message import Message
 
@@ -27,7 +28,7 @@ Outcome = Literal["enqueued", "absorbed", "duplicate", "overflow"]
 _delivery: ContextVar[MessageProxy | None] = ContextVar("chatbot_delivery", default=None)
 
 
-class Guard(Middleware):
+class Guard(PatientMiddleware):
     """One guarantee. Subclasses say what becomes of calls at enqueue (`admit`) and at execution (`run`)."""
 
     #: The actor option that holds the policy, and the policy's class.
@@ -36,9 +37,6 @@ class Guard(Middleware):
     #: Guards are asked in this order.
     rank: ClassVar[int]
 
-    def __init__(self) -> None:
-        self.patience = Patience()
-
     @property
     def actor_options(self) -> set[str]:
         return {self.option}
@@ -46,6 +44,9 @@ class Guard(Middleware):
     def admit(self, broker: Broker, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
         """Return each message, or a copy whose `options["outcome"]` says why it must not be published."""
         return list(messages)
+
+    def confirm(self, message: Message[Any]) -> None:
+        """An admitted message is in the ledger, where a later guard has put it."""
 
     def abandon(self, message: Message[Any], error: BaseException) -> None:
         """An admitted message was not published, because of this error."""
@@ -80,7 +81,13 @@ class Guard(Middleware):
         guarded.__dict__["__guarded__"] = True
         return guarded
 
+    def before_delay_message(self, broker: Broker, message: MessageProxy) -> None:
+        message.options.setdefault("outcome", "enqueued")
+
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        message.options.setdefault("outcome", "enqueued")
+        steps.between_runs()
+        turns.between_runs()
         _delivery.set(message)
 
     def after_process_message(
@@ -91,18 +98,18 @@ class Guard(Middleware):
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         _delivery.set(None)
 
-    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        self.patience.begin()
-
-    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        self.patience.end()
-
     def before_enqueue(self, broker: Broker, message: Message[Any], delay: int | None) -> None:
-        if getattr(broker, "admits", False) or "outcome" in message.options or self is not guards_of(broker)[0]:
+        if getattr(broker, "admits", False) or _admitted(message) or self is not guards_of(broker)[0]:
             return
-        (admitted,) = admit(broker, [message])
-        if admitted.options["outcome"] != "enqueued":
-            raise Suppressed(admitted.options["outcome"])
+        try:
+            (answer,) = admit(broker, [message])
+        except MiddlewareError:
+            raise
+        except Exception as exc:
+            # Dramatiq swallows any other error, and publishes the call unguarded.
+            raise GuardError(f"the guards could not be asked about {message}: {exc!r}") from exc
+        if not _admitted(answer):
+            raise Suppressed(answer.options["outcome"])
         message.options["outcome"] = "enqueued"
 
 
@@ -129,13 +136,45 @@ def admit(broker: Broker, messages: Sequence[Message[Any]]) -> list[Message[Any]
 
     Raises StoreUnavailable if the store cannot be asked, and what a guard raises of a call that does not fit it.
     """
-    verdicts = list(messages)
-    for guard in guards_of(broker):
-        open_ = [i for i, message in enumerate(verdicts) if "outcome" not in message.options]
-        if open_:
-            for i, message in zip(open_, guard.admit(broker, [verdicts[i] for i in open_]), strict=True):
-                verdicts[i] = message
-    return [m if "outcome" in m.options else outcome(m, "enqueued") for m in verdicts]
+    verdicts, asked = list(messages), list[Guard]()
+    # An actor that is not declared here has no policy here.
+    open_ = [i for i, m in enumerate(messages) if not _admitted(m) and m.actor_name in broker.actors]
+    for guard in guards_of(broker) if open_ else []:
+        batch = [messages[i] for i in open_]
+        try:
+            answers = guard.admit(broker, batch)
+        except BaseException as exc:
+            _abandon(asked, batch, exc)
+            raise
+        for i, answer in zip(open_, answers, strict=True):
+            verdicts[i] = answer
+            if answer is not messages[i]:
+                _close(asked, answer)
+        open_ = [i for i in open_ if verdicts[i] is messages[i]]
+        asked.append(guard)
+    return [
+        verdict if verdict is not message or _admitted(message) else outcome(message, "enqueued")
+        for verdict, message in zip(verdicts, messages, strict=True)
+    ]
+
+
+def _close(earlier: Sequence[Guard], message: Message[Any]) -> None:
+    """Tell the guards that let a message pass what a later one has made of it."""
+    if message.options["outcome"] == "overflow":
+        _abandon(earlier, [message], Suppressed("overflow"))
+        return
+    for guard in earlier:
+        guard.confirm(message)
+
+
+def _abandon(earlier: Sequence[Guard], messages: Sequence[Message[Any]], error: BaseException) -> None:
+    for guard in earlier:
+        for message in messages:
+            guard.abandon(message, error)
+
+
+def _admitted(message: Message[Any]) -> bool:
+    return message.options.get("outcome") == "enqueued"
 
 
 def outcome(message: Message[Any], verdict: Outcome, **more: Any) -> Message[Any]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from chatbot.middleware.calls import parameters_hash, resolve
+from chatbot.errors import IdempotencyKeyReused
+from chatbot.middleware.calls import parameters_hash, resolve, short_hash
 from chatbot.middleware.guard import Guard
 from chatbot.middleware.leases import Heartbeat
 from chatbot.middleware.policies import Idempotent, ms, policy_of
@@ -31,8 +32,12 @@ class Idempotency(Guard):
         self._runner = RecordRunner(store, heartbeat or Heartbeat(store), self.patience)
 
     def after_declare_actor(self, broker: Broker, actor: Actor[..., Any]) -> None:
-        if actor.options.get("debounced") is None:
-            super().after_declare_actor(broker, actor)
+        if actor.options.get("debounced") is not None or actor.options.get(self.option) is None:
+            return
+        super().after_declare_actor(broker, actor)
+        # Stock Retries, too, give up at once on what the actor `throws`.
+        throws = actor.options.get("throws") or ()
+        actor.options["throws"] = (*(throws if isinstance(throws, tuple) else (throws,)), IdempotencyKeyReused)
 
     def run(self, broker: Broker, actor: Actor[..., Any], fn: Callable[..., Any], message: MessageProxy) -> Any:
         def call() -> Any:
@@ -46,12 +51,12 @@ class Idempotency(Guard):
 
 
 def _record(policy: Idempotent, key: str, actor: Actor[..., Any], message: MessageProxy) -> Record:
-    told_apart_by = policy.fingerprint and resolve(policy.fingerprint, actor, message)
-    ttl = policy.ttl(*message.args, **message.kwargs) if callable(policy.ttl) else policy.ttl
+    told_apart_by = None if policy.fingerprint is None else resolve(policy.fingerprint, actor, message)
     return Record(
         key=f"{actor.actor_name}:{key}",
-        fingerprint=told_apart_by or parameters_hash(actor, message),
-        ttl=ms(ttl),
+        # Hashed, as a record has no room for whatever a payload may hold.
+        fingerprint=parameters_hash(actor, message) if told_apart_by is None else short_hash(told_apart_by.encode()),
+        ttl=policy.remembered(message),
         value_ttl=ms(policy.result_ttl),
         lease=ms(policy.lease),
     )

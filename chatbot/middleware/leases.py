@@ -8,7 +8,9 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from weakref import ref
 
 from chatbot.errors import LeaseLost, StoreUnavailable
 from chatbot.stores.base import Lease, Store
@@ -20,11 +22,14 @@ RENEWALS = 5
 
 
 class Held:
-    """A lease that this process holds, as far as it knows. `length` is in ms, times are monotonic seconds."""
+    """A lease that this process holds, as far as it knows. `length` and `grace` are in ms, times are monotonic
+    seconds."""
 
-    def __init__(self, heartbeat: Heartbeat, lease: Lease, length: int, since: float) -> None:
+    def __init__(self, heartbeat: Heartbeat, lease: Lease, length: int, since: float, grace: int | None) -> None:
         self.lease, self.length, self.lost = lease, length, False
         self.heartbeat = heartbeat
+        #: For so long after a renewal nobody can take the lease over: a suspected one ends before its length.
+        self.grace = length if grace is None else grace
         #: When the last renewal that succeeded was sent.
         self.renewed = since
         self.due = since + self.pace
@@ -37,38 +42,59 @@ class Held:
     def secure(self, seconds: float) -> None:
         """Make sure that nobody can have taken the lease over, nor will within `seconds`; renews it if need be.
 
-        Raises LeaseLost, or StoreUnavailable if the store cannot say.
+        Raises LeaseLost if that cannot be had, or StoreUnavailable if the store cannot say.
         """
-        if not self.lost and time.monotonic() - self.renewed + seconds > self.length / 1000:
+        if not self.lost and self._age() + seconds > self.grace / 1000:
             self.heartbeat.renew([self])
-        if self.lost:
+        # A renewal may take long. One that was just made is as good as it gets, even if its grace is no longer.
+        if self.lost or self._age() + seconds > self.length / 1000:
             raise LeaseLost()
+
+    def _age(self) -> float:
+        return time.monotonic() - self.renewed
 
 
 class Heartbeat:
-    """Renews leases while their runs last. The thread starts with the first lease."""
+    """Renews leases while their runs last. The thread starts with the first lease.
+
+    Runs share no lock with it: an interrupt (a time limit, a shutdown) may leave a Condition or an Event locked for
+    ever, but it cannot come between the parts of one step in C.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._held: set[Held] = set()
-        self._changed = threading.Condition()
+        # Weak: a run that was interrupted on its way out of `holding` must not keep its lease for ever.
+        self._held: dict[int, ref[Held]] = {}
         self._thread: threading.Thread | None = None
-        self._wakes = 0.0
+        self._starting = threading.Lock()
+        self._added: SimpleQueue[None] = SimpleQueue()
+        #: When the thread looks at the leases again by itself.
+        self._wakes = math.inf
 
     @contextmanager
-    def holding(self, lease: Lease, length: int, since: float) -> Iterator[Held]:
-        """Renew a lease of `length` ms until the block ends; `since` is the time just before it was asked for."""
-        held = Held(self, lease, length, since)
-        with self._changed:
-            self._held.add(held)
-            self._start()
-            if held.due < self._wakes:
-                self._changed.notify()
+    def holding(self, lease: Lease, length: int, since: float, grace: int | None = None) -> Iterator[Held]:
+        """Renew a lease of `length` ms until the block ends; `since` is the time just before it was asked for.
+
+        `grace` (ms) is what is sure of it after a renewal; without one, all of it.
+        """
+        held = Held(self, lease, length, since, grace)
+        self._start()
         try:
+            self._held[id(held)] = ref(held)
+            if held.due < self._wakes:
+                self._added.put(None)
             yield held
         finally:
-            with self._changed:
-                self._held.discard(held)
+            self._held.pop(id(held), None)
+
+    def _start(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            return
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._held, self._added = {}, SimpleQueue()  # after a fork, they are the parent's
+                self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+                self._thread.start()
 
     def renew(self, held: Sequence[Held]) -> None:
         """Renew these leases now; one that the store denies is marked lost."""
@@ -82,32 +108,35 @@ class Heartbeat:
             for one, alive in zip(group, self.store.renew([h.lease for h in group], length), strict=True):
                 if alive:
                     one.renewed = sent
-                elif one in self._held:  # a run that ended meanwhile has nothing to lose
+                elif id(one) in self._held:  # a run that ended meanwhile has nothing to lose
                     one.lost = True
                     logger.warning("lost the lease of %s: its run will have no effect", one.lease.key)
 
-    def _start(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-            self._thread.start()
-
     def _beat(self) -> None:
         while True:
-            held = self._next()
             try:
-                self.renew(held)
+                # Nothing here may keep a lease in a variable: what only we know of is to be forgotten.
+                self.renew(self._next())
             except StoreUnavailable as exc:
-                logger.warning("could not renew %d leases: %s", len(held), exc)
+                logger.warning("could not renew leases: %s", exc)
             except Exception:
-                logger.exception("could not renew %d leases", len(held))
+                logger.exception("could not renew leases")
 
     def _next(self) -> list[Held]:
         """Wait until a lease is due; return it with those that will be soon, so that they share a call from now on."""
-        with self._changed:
-            while True:
-                live = [one for one in self._held if not one.lost]
-                now = time.monotonic()
-                self._wakes = min((one.due for one in live), default=math.inf)
-                if self._wakes <= now:
-                    return [one for one in live if one.due <= now + one.pace / 2]
-                self._changed.wait(None if self._wakes == math.inf else self._wakes - now)
+        while True:
+            self._wakes = math.inf  # who comes from here on, wakes us
+            wakes, now = min((one.due for one in self._live()), default=math.inf), time.monotonic()
+            if wakes <= now:
+                return [one for one in self._live() if one.due <= now + one.pace / 2]
+            self._wakes = wakes
+            with suppress(Empty):
+                self._added.get(timeout=None if wakes == math.inf else wakes - now)
+
+    def _live(self) -> Iterator[Held]:
+        for name, known in list(self._held.items()):
+            held = known()
+            if held is None:
+                self._held.pop(name, None)
+            elif not held.lost:
+                yield held

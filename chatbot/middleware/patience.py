@@ -1,14 +1,21 @@
-"""Waiting for a store that is down, for as long as the worker runs."""
+"""Waiting for a store or a broker that is down, for as long as the worker runs; when it stops, the message stays."""
 
 from __future__ import annotations
 
 import logging
 import random
-import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from chatbot.errors import StoreUnavailable
+from dramatiq.errors import BrokerConnectionError
+from dramatiq.middleware import Middleware, SkipMessage
+
+from chatbot.errors import GuardError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from dramatiq import Broker, Worker
+    from dramatiq.broker import MessageProxy
 
 logger = logging.getLogger(__name__)
 
@@ -16,34 +23,78 @@ T = TypeVar("T")
 
 
 class Patience:
-    """Repeats a verb of the store until it answers. Verbs may be sent twice, so an unknown outcome is no obstacle."""
+    """Repeats a verb until it answers. A store's verbs may be sent twice, so an unknown outcome is no obstacle."""
 
     def __init__(self) -> None:
-        self._stopping = threading.Event()
+        # No Event: an interrupt in its `wait` could leave it locked for ever.
+        self._stopping = False
 
     def begin(self) -> None:
-        """The worker has started."""
-        self._stopping.clear()
+        """The worker starts."""
+        self._stopping = False
 
     def end(self) -> None:
         """The worker stops: whoever waits gives up."""
-        self._stopping.set()
+        self._stopping = True
 
-    def until_answered(self, verb: Callable[[], T]) -> T:
-        """Return the verb's answer. Raises StoreUnavailable if the worker stops before there is one."""
+    def until_answered(self, verb: Callable[[], T], down: type[Exception] = StoreUnavailable) -> T:
+        """Return the verb's answer. Raises `down`, which says that there is none, if the worker stops before."""
         pauses = _pauses()
         while True:
             try:
                 return verb()
-            except StoreUnavailable as exc:
-                if self._stopping.wait(next(pauses)):
+            except down as exc:
+                if self._stopping:
                     raise
-                logger.warning("waiting for the store: %s", exc)
+                logger.warning("waiting: %s", exc)
+            time.sleep(next(pauses))
+
+
+class PatientMiddleware(Middleware):
+    """Middleware whose waits end with the worker, and which can leave a message to the broker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patience = Patience()
+
+    # Before the worker's threads are there: the first messages must not meet the end of an earlier worker.
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        self.patience.begin()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        self.patience.end()
+
+    def before_ack(self, broker: Broker, message: MessageProxy) -> None:
+        if getattr(message, "unacknowledged", False):
+            raise GuardError(f"{message.message_id} is not acknowledged: the broker keeps it for another worker")
+
+    before_nack = before_ack
+
+
+def keep(message: MessageProxy) -> None:
+    """Let a delivery be neither acknowledged nor dead-lettered: the worker stops, and the broker takes it back."""
+    message.unacknowledged = True  # type: ignore[attr-defined]
+
+
+def skip(message: MessageProxy, why: str) -> NoReturn:
+    """End a delivery that did not run, without storing a result under an id that copies share."""
+    message.options["store_results"] = False
+    raise SkipMessage(why)
+
+
+def come_back(broker: Broker, message: MessageProxy, delay: int, patience: Patience, **options: Any) -> NoReturn:
+    """End a delivery once a copy of it is enqueued, to be delivered after `delay` ms; no retry is spent."""
+    copy = message._message.copy(options={"outcome": "enqueued", **options})
+    try:
+        patience.until_answered(lambda: broker.enqueue(copy, delay=delay), BrokerConnectionError)
+    except BrokerConnectionError:
+        keep(message)
+    skip(message, "it comes back later")
 
 
 def _pauses() -> Iterator[float]:
-    """Yield growing pauses in s, with jitter: a store that comes back is not met by everybody at once."""
+    """Yield growing pauses in s, with jitter: what comes back is not met by everybody at once."""
     pause = 0.05
     while True:
         yield pause * random.uniform(0.5, 1)
-        pause = min(pause * 2, 2.0)
+        pause = min(pause * 2, 1.0)

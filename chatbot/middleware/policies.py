@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from chatbot.errors import PolicyInvalid
 from chatbot.stores.base import DAY, MOST_ITEMS, Window
@@ -25,6 +25,7 @@ Duration = int | timedelta
 #: A callable over the actor's own arguments, or a template over their names: `"{order[id]}"`. None opts a call out.
 Key = str | Callable[..., str | None]
 OnStoreError = Literal["fail", "proceed"]
+OnRunning = Literal["queue", "supersede"]
 
 P = TypeVar("P", bound="Idempotent | Debounced | Deduplicated")
 
@@ -47,6 +48,15 @@ class Idempotent:
     def __post_init__(self) -> None:
         lengths = [self.result_ttl, self.lease] + ([] if callable(self.ttl) else [self.ttl])
         _require(all(ms(d) > 0 for d in lengths), "ttl, result_ttl and lease must be positive")
+        _require_key(self.key)
+        _require_key(self.fingerprint, "fingerprint", optional=True)
+        _require_choice("on_store_error", self.on_store_error, OnStoreError)
+
+    def remembered(self, message: Message[Any] | MessageProxy) -> int:
+        """Return the ttl of a call in ms."""
+        ttl = ms(self.ttl(*message.args, **message.kwargs) if callable(self.ttl) else self.ttl)
+        _require(ttl > 0, f"ttl must be positive: {ttl}")
+        return ttl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,19 +73,22 @@ class Debounced:
     max_items: int = 50
     max_bytes: int = 65_536
     max_buffered: int = 1_000
-    on_running: Literal["queue", "supersede"] = "queue"
+    on_running: OnRunning = "queue"
     attempts: int = 5
     backoff: Duration = 1_000
     max_backoff: Duration = 300_000
 
     def __post_init__(self) -> None:
+        _require_key(self.key)
+        counts = (self.max_items, self.max_bytes, self.max_buffered, self.attempts)
+        _require(all(isinstance(n, int) for n in counts), "max_items, max_bytes, max_buffered, attempts: whole numbers")
         _require(0 <= ms(self.wait) <= ms(self.max_wait), "wait must be at least 0, and max_wait at least wait")
         _require(1 <= self.max_items <= MOST_ITEMS, f"max_items must be between 1 and {MOST_ITEMS}")
         _require(
             min(self.max_bytes, self.max_buffered, self.attempts) >= 1, "max_bytes, max_buffered, attempts: 1 or more"
         )
         _require(0 <= ms(self.backoff) <= ms(self.max_backoff), "max_backoff must be at least backoff")
-        _require(self.on_running in ("queue", "supersede"), "on_running must be 'queue' or 'supersede'")
+        _require_choice("on_running", self.on_running, OnRunning)
 
     def window(self, id_ttl: int) -> Window:
         """Return the policy as the store wants it."""
@@ -100,10 +113,14 @@ class Deduplicated:
 
     def __post_init__(self) -> None:
         _require(ms(self.window) > 0, "window must be positive")
+        _require_key(self.key, optional=True)
+        _require(isinstance(self.exclude, set | frozenset), f"exclude must be a set of names: {self.exclude!r}")
+        _require_choice("on_store_error", self.on_store_error, OnStoreError)
 
 
 def ms(duration: Duration) -> int:
-    """Return a duration in milliseconds."""
+    """Return a duration in milliseconds. Raises PolicyInvalid if it is none."""
+    _require(isinstance(duration, int | timedelta), f"a duration is an int (ms) or a timedelta: {duration!r}")
     return round(duration.total_seconds() * 1000) if isinstance(duration, timedelta) else duration
 
 
@@ -117,10 +134,20 @@ def policy_of(name: str, kind: type[P], actor: Actor[..., Any], message: Message
         return override
     try:
         return replace(policy, **override)
-    except TypeError as exc:
+    except (TypeError, PolicyInvalid) as exc:
         raise PolicyInvalid(f"{name}={override!r} of a message to {actor.actor_name!r}: {exc}") from exc
 
 
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise PolicyInvalid(otherwise)
+
+
+def _require_key(key: object, name: str = "key", *, optional: bool = False) -> None:
+    fits = isinstance(key, str) or callable(key) or (optional and key is None)
+    _require(fits, f"{name} must be a template or a function: {key!r}")
+
+
+def _require_choice(name: str, value: object, choices: Any) -> None:
+    # A typo must not be taken for "proceed".
+    _require(value in get_args(choices), f"{name} must be one of {', '.join(get_args(choices))}: {value!r}")

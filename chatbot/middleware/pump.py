@@ -71,7 +71,8 @@ class Pump:
         self._sleeping.set()
         try:
             self._store.sleep(sleep)
-        except StoreUnavailable:
+        except Exception as exc:
+            logger.warning("the pump cannot sleep: %s", exc, exc_info=not _expected(exc))
             self._stopping.wait(0.2)
         finally:
             self._sleeping.clear()
@@ -93,10 +94,8 @@ class Pump:
     def _message(self, check: ClaimCheck) -> Message[Any] | None:
         mailbox = check.key.partition("/")[0]
         actor = self._broker.actors.get(mailbox)
-        if actor is None:
-            logger.error(
-                "no actor named %r is declared here: its turn %s waits for a process that has it", mailbox, check
-            )
+        if actor is None or actor.options.get("debounced") is None:
+            logger.error("no debounced actor %r is declared here: %s waits for a process that has it", mailbox, check)
             return None
         return Message(
             queue_name=actor.queue_name,

@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dramatiq.middleware import SkipMessage
+from dramatiq.middleware import Interrupt
 
 from chatbot.errors import IdempotencyKeyReused, StoreUnavailable
 from chatbot.middleware.leases import Heartbeat
-from chatbot.middleware.patience import Patience
+from chatbot.middleware.patience import Patience, come_back, keep, skip
 from chatbot.middleware.policies import OnStoreError
 from chatbot.middleware.steps import decoded, encoded, scope
 from chatbot.stores.base import Claim, Lease, Store
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy
 
 logger = logging.getLogger(__name__)
+
+#: ms. A duplicate asks for the first time after this whether the call that runs has ended.
+SOONEST = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +62,13 @@ class RecordRunner:
         IdempotencyKeyReused if the key stands for another payload.
         """
         owner = f"{message.message_id}/{uuid.uuid4().hex}"
+        patient = on_store_error == "fail"
         try:
-            since, claim = self._claim(record, owner, patient=on_store_error == "fail")
+            since, claim = self._claim(record, owner, patient)
         except StoreUnavailable:
-            if on_store_error == "fail":
-                raise
+            if patient:  # the worker stops
+                keep(message)
+                skip(message, "the store did not answer before the worker stopped")
             logger.warning("the store is down: %s runs unguarded", message.message_id)
             return call()
         match claim.verdict:
@@ -72,41 +77,48 @@ class RecordRunner:
             case "busy":
                 self._later(broker, message, claim.remaining)
             case "mismatch":
-                # Stock Retries, too, gives up at once on what is named here.
-                message.options["throws"] = IdempotencyKeyReused
                 raise IdempotencyKeyReused(f"the key of {message.message_id} was used before with another payload")
         lease = Lease("claim", record.key, owner)
-        with self._heartbeat.holding(lease, record.lease, since) as held, scope(record.key, held):
-            result = self._call(record, owner, call)
-            if not self._settle(record, owner, result):
+        with self._heartbeat.holding(lease, record.lease, since) as held, scope(record.key, held, record.ttl):
+            result, value = self._call(record, owner, call)
+            if not self._settled(record, owner, value, patient):
                 self._later(broker, message, 0)  # taken over: the answer is the other one's
         return result
 
-    def _claim(self, record: Record, owner: str, *, patient: bool) -> tuple[float, Claim]:
+    def _claim(self, record: Record, owner: str, patient: bool) -> tuple[float, Claim]:
         def claim() -> tuple[float, Claim]:
             return time.monotonic(), self._store.claim(record.key, owner, record.lease, record.fingerprint)
 
         return self._patience.until_answered(claim) if patient else claim()
 
-    def _call(self, record: Record, owner: str, call: Callable[[], Any]) -> Any:
+    def _call(self, record: Record, owner: str, call: Callable[[], Any]) -> tuple[Any, bytes]:
         try:
-            return call()
+            result = call()
+            return result, encoded(result)
         except BaseException:
             # Before the retry is enqueued, so that it does not meet its own claim; if this fails, the lease lapses.
             with suppress(StoreUnavailable):
                 self._store.release(record.key, owner)
             raise
 
-    def _settle(self, record: Record, owner: str, result: Any) -> bool:
-        value = encoded(result)
-        settled = self._patience.until_answered(
-            lambda: self._store.settle(record.key, owner, record.fingerprint, value, record.ttl, record.value_ttl)
-        )
-        return settled is not None
+    def _settled(self, record: Record, owner: str, value: bytes, patient: bool) -> bool:
+        """Record a result; say whether it is the one that counts. A run is not repeated because this could not be."""
+
+        def settle() -> bytes | None:
+            return self._store.settle(record.key, owner, record.fingerprint, value, record.ttl, record.value_ttl)
+
+        while True:
+            try:
+                return (self._patience.until_answered(settle) if patient else settle()) is not None
+            except StoreUnavailable as exc:
+                logger.warning("%s is done, but no duplicate will know: %s", owner, exc)
+                return True
+            except Interrupt:
+                logger.warning("%s is done, so it is too late to interrupt it", owner)
 
     def _later(self, broker: Broker, message: MessageProxy, remaining: int) -> NoReturn:
-        """Enqueue a copy that meets the outcome, then acknowledge this one; no retry is spent."""
-        delay = max(remaining, 50) + random.randint(0, 100)
-        broker.enqueue(message._message.copy(options={"outcome": "enqueued"}), delay=delay)
-        message.options["store_results"] = False
-        raise SkipMessage("a duplicate runs: this one waits for its outcome")
+        """Come back for the outcome of the one that runs: soon at first, and at the latest when its lease must have
+        been renewed or lost."""
+        waits = message.options.get("waits", 0)
+        delay = min(max(remaining, SOONEST), SOONEST * 2**waits) + random.randint(0, SOONEST)
+        come_back(broker, message, delay, self._patience, waits=min(waits + 1, 16))

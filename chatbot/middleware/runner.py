@@ -6,7 +6,6 @@ decision what a failure means is made here; the step itself is the store's.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import random
@@ -15,17 +14,17 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from dramatiq.errors import Retry
-from dramatiq.middleware import SkipMessage
+from dramatiq.middleware import Shutdown
 
 from chatbot.errors import Permanent, StoreUnavailable
+from chatbot.middleware.items import item_type
 from chatbot.middleware.leases import Heartbeat, Held
-from chatbot.middleware.patience import Patience
+from chatbot.middleware.patience import Patience, skip
 from chatbot.middleware.policies import Debounced, ms
+from chatbot.middleware.retries import HOPELESS, asked_delay
 from chatbot.middleware.steps import decoded, encoded, scope
 from chatbot.middleware.turns import Turn, running, turn_id
 from chatbot.stores.base import Begun, ClaimCheck, FinishVerdict, FollowUp, Lease, Outcome, Store
@@ -60,16 +59,17 @@ class TurnRunner:
         self, broker: Broker, actor: Actor[..., Any], policy: Debounced, fn: Callable[..., Any], message: MessageProxy
     ) -> Any:
         """Run the turn that a message is the claim check of, or drop the message if this copy must not run."""
+        # A copy made by another middleware may carry what the delivery before it was told.
+        message.options.pop("store_results", None)
         check = ClaimCheck(*message.options["turn"])
         owner = f"{message.message_id}/{uuid.uuid4().hex}"
         since, begun = self._begin(check, owner, GRACE if getattr(message, "redelivered", False) else 0)
         if begun is None or begun.verdict in ("busy", "stale", "buried"):
-            logger.debug("dropping a copy of turn %s: %s", check, begun and begun.verdict)
-            return self.drop(message)
+            skip(message, f"another copy of turn {check} has run, runs or will run: {begun and begun.verdict}")
         if begun.verdict == "done":
             return decoded(begun.value)
         run = _Run(self, broker, actor, policy, check, owner, begun, message)
-        with self._heartbeat.holding(Lease("turn", check.key, owner), LEASE, since) as held:
+        with self._heartbeat.holding(Lease("turn", check.key, owner), LEASE, since, GRACE) as held:
             return run.attempt(fn, held)
 
     def _begin(self, check: ClaimCheck, owner: str, grace: int) -> tuple[float, Begun | None]:
@@ -80,11 +80,6 @@ class TurnRunner:
             return self.patience.until_answered(begin)
         except StoreUnavailable:
             return 0.0, None  # the worker stops; the ledger publishes the turn again
-
-    def drop(self, message: MessageProxy) -> NoReturn:
-        """Acknowledge a copy without running it and without storing a result under the id that all copies share."""
-        message.options["store_results"] = False
-        raise SkipMessage("another copy of this turn has run, runs or will run")
 
 
 class _Run:
@@ -110,37 +105,33 @@ class _Run:
             self._fail(error)
             raise error
         try:
-            result, follow_ups = self._call(fn, held)
+            result, value, follow_ups = self._call(fn, held)
         except BaseException as exc:
             self._fail(exc)
             raise
-        self._succeed(result, follow_ups)
+        if self._finish("ok", value=value, follow_ups=follow_ups) != "settled":
+            logger.warning("turn %s was taken over: what this run did is discarded", self.check)
+            skip(self.message, "this run was overtaken")
         return result
 
-    def _call(self, fn: Callable[..., Any], held: Held) -> tuple[Any, list[FollowUp]]:
+    def _call(self, fn: Callable[..., Any], held: Held) -> tuple[Any, bytes, list[FollowUp]]:
         entries = self.begun.entries
-        kind = item_type(fn)
         turn = Turn(
             id=turn_id(self.check.key, entries),
             key=self.check.key,
             epoch=self.check.epoch,
             attempt=self.begun.fails + self.begun.lost + 1,
             lost=self.begun.lost,
-            items=_decode(entries, kind),
+            items=_decode(entries, item_type(self.actor)),
             held=held,
         )
         with running(turn), scope(turn.id, held):
             result = fn(list(turn.items))
-        return result, [
+        follow_ups = [
             self.runner.make_follow_up(self.broker, message, self.check.key, f"{turn.id}:{position}")
             for position, message in enumerate(turn.follow_ups)
         ]
-
-    def _succeed(self, result: Any, follow_ups: list[FollowUp]) -> None:
-        verdict = self._finish("ok", value=encoded(result), follow_ups=follow_ups)
-        if verdict != "settled":
-            logger.warning("turn %s was taken over: what this run did is discarded", self.check)
-            self.runner.drop(self.message)
+        return result, encoded(result), follow_ups
 
     def _fail(self, error: BaseException) -> None:
         outcome, delay = self._judge(error)
@@ -151,8 +142,11 @@ class _Run:
 
     def _judge(self, error: BaseException) -> tuple[Outcome, int]:
         """Say what a failure means: `retry` keeps the members, `split` isolates the bad one, `dead` buries it."""
+        # Nobody's failure: a turn must not be buried because its worker stops.
+        if isinstance(error, Shutdown):
+            return "retry", 0
         more = self.begun.fails + 1 < self.policy.attempts
-        if more and not isinstance(error, Permanent):
+        if more and not isinstance(error, HOPELESS):
             return "retry", _delay(self.policy, self.begun.fails, error)
         return ("split", 0) if len(self.begun.entries) > 1 else ("dead", 0)
 
@@ -160,8 +154,8 @@ class _Run:
         return msgspec.json.encode(
             {
                 "error": type(error).__name__,
-                "message": str(error),
-                "traceback": "".join(traceback.format_exception(error, limit=-20)),
+                "message": _readable(lambda: str(error)),
+                "traceback": _readable(lambda: "".join(traceback.format_exception(error, limit=-20))),
                 "fails": self.begun.fails + 1,
                 "lost": self.begun.lost,
                 "worker": f"{socket.gethostname()}:{os.getpid()}",
@@ -187,8 +181,7 @@ class _Run:
             verdict = self.runner.patience.until_answered(finish)
         except StoreUnavailable:
             verdict = "refused"
-        # Our Retries leaves a message with a settlement alone; only a settled run may store a result.
-        self.message.settlement = verdict  # type: ignore[attr-defined]
+        # Only a settled run may store a result.
         if verdict != "settled":
             self.message.options["store_results"] = False
         return verdict
@@ -197,15 +190,6 @@ class _Run:
     def _result_ttl(self) -> int:
         policy = self.actor.options.get("idempotent")
         return RESULT_TTL if policy is None else ms(policy.result_ttl)
-
-
-@cache
-def item_type(fn: Callable[..., Any]) -> Any:
-    """Return T of an actor's `items: list[T]`; Any where it does not say."""
-    fn = inspect.unwrap(fn)
-    first = next(iter(inspect.signature(fn).parameters), None)
-    arguments = get_args(get_type_hints(fn).get(first or "", Any))
-    return arguments[0] if arguments else Any
 
 
 def _decode(entries: Sequence[Any], kind: Any) -> list[Any]:
@@ -217,10 +201,17 @@ def _decode(entries: Sequence[Any], kind: Any) -> list[Any]:
 
 def _delay(policy: Debounced, fails: int, error: BaseException) -> int:
     """Return the back-off in ms: what the error asks for, else doubling, with jitter so that failures spread."""
-    asked: float | None = getattr(error, "retry_after", None)
+    asked = asked_delay(error)
     if asked is not None:
-        return round(asked * 1000)
-    if isinstance(error, Retry) and error.delay is not None:
-        return int(error.delay)
-    delay = min(ms(policy.backoff) * 2.0**fails, ms(policy.max_backoff))
+        return asked
+    # The exponent is bounded, as a float is.
+    delay = min(ms(policy.backoff) * 2.0 ** min(fails, 64), ms(policy.max_backoff))
     return round(delay * random.uniform(0.5, 1))
+
+
+def _readable(say: Callable[[], str]) -> str:
+    """Return a text about an error, whatever the error is made of: a burial must not fail."""
+    try:
+        return say().encode(errors="replace").decode()
+    except Exception as exc:
+        return f"({type(exc).__name__} when asked for it)"

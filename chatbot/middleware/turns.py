@@ -70,3 +70,8 @@ def turn_id(key: str, entries: Sequence[Entry]) -> str:
     """Return 128 bits over a turn's key and its members' arrivals and ids: the same members on another day differ."""
     members = "".join(f"\n{entry.arrived} {entry.digest}" for entry in entries)
     return hashlib.blake2b(f"{key}{members}".encode(), digest_size=16).hexdigest()
+
+
+def between_runs() -> None:
+    """Forget the current turn: an interrupt may have come before its end was noted."""
+    _current.set(None)

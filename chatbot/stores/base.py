@@ -157,6 +157,26 @@ class MailboxState:
     due_in: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What is open in one partition: keys that are not idle (`open`), turns that run, dead letters, and in how many ms
+    the first key must be looked at (negative: it is overdue; None: nothing is open)."""
+
+    open: int
+    running: int
+    dead: int
+    oldest_due_in: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """One step of `mend`: where the next begins (empty: this was the last), states seen, and states put right."""
+
+    cursor: str
+    seen: int
+    mended: int
+
+
 def digest(key: str, item_id: str) -> str:
     """Return the 16 characters that stand for an item's id in the store: 96 bits of BLAKE2b over key and id."""
     raw = hashlib.blake2b(f"{key}\0{item_id}".encode(), digest_size=12).digest()
@@ -257,6 +277,21 @@ class Store(ABC):
     @abstractmethod
     def sleep(self, timeout: int) -> None:
         """Return when a window may be due earlier than thought, or after `timeout` ms."""
+
+    # --- for the sweep: bounded steps, never on the way of a message ---
+    @abstractmethod
+    def survey(self) -> list[Survey]:
+        """Count what is open, per partition. Reads only."""
+
+    @abstractmethod
+    def mend(self, cursor: str, count: int) -> Mended:
+        """Go on from a cursor (empty: begin), look at about `count` keys, and schedule every key whose state nothing
+        would look at again. A key that was there from begin to end of a pass is seen."""
+
+    @abstractmethod
+    def prune_dead(self, age: int, count: int) -> int:
+        """Drop dead letters that were buried `age` ms ago or earlier, at most `count` in each partition, and return how
+        many those were. Their turns stay settled."""
 
     # --- standalone records ---
     @abstractmethod

@@ -6,6 +6,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Generic, TypeVar
 
 from chatbot.stores.base import OPEN, Claim, Entry, Outcome
@@ -44,6 +45,10 @@ class Expiring(Generic[K, V]):
             heapq.heappush(self._ends, (ends, key))
         self._entries[key] = (value, ends)
         self._sweep()
+
+    def live(self) -> dict[K, V]:
+        """Return what has not expired."""
+        return {key: value for key, (value, ends) in self._entries.items() if ends > self._now()}
 
     def prolong(self, key: K, ttl: int) -> None:
         """Let an entry that is there live at least `ttl` from now."""
@@ -97,6 +102,9 @@ class Schedule:
         """Return when the key is to be looked at."""
         return self._times.get(key)
 
+    def __len__(self) -> int:
+        return len(self._order)
+
     def head(self) -> tuple[int, str] | None:
         """Return the next time and its key."""
         return self._order[0] if self._order else None
@@ -123,6 +131,8 @@ class ClosedTurns:
         self._now = now
         self._results: Expiring[tuple[str, int], Result] = Expiring(now)
         self._buried: Expiring[tuple[str, int], tuple[Entry, ...]] = Expiring(now)
+        # When each was buried, in that order.
+        self._graves: dict[tuple[str, int], int] = {}
         # Per key, the epochs that still have either, and until when: only `forget` reads it.
         self._epochs: Expiring[str, dict[int, int]] = Expiring(now)
 
@@ -134,7 +144,9 @@ class ClosedTurns:
         """Keep the result for `ttl`, and the items if they are buried."""
         self._results.put((key, epoch), result, ttl)
         if result.outcome == "dead":
+            self.prune(OPEN)
             self._buried.put((key, epoch), items, OPEN)
+            self._graves[key, epoch] = self._now()
         life, now = max(OPEN if result.outcome == "dead" else 0, ttl), self._now()
         epochs = {e: ends for e, ends in (self._epochs.get(key) or {}).items() if ends > now}
         epochs[epoch] = now + life
@@ -142,7 +154,21 @@ class ClosedTurns:
 
     def exhume(self, key: str, epoch: int) -> tuple[Entry, ...]:
         """Take the items out of their grave."""
+        self._graves.pop((key, epoch), None)
         return self._buried.pop((key, epoch)) or ()
+
+    @property
+    def dead(self) -> int:
+        """How many buried turns there are."""
+        return len(self._graves)
+
+    def prune(self, age: int, most: int | None = None) -> int:
+        """Drop what was buried `age` ago or earlier, the oldest first; return how many that were."""
+        until = self._now() - age
+        old = list(islice(takewhile(lambda grave: self._graves[grave] <= until, self._graves), most))
+        for key, epoch in old:
+            self.exhume(key, epoch)
+        return len(old)
 
     def forget(self, key: str) -> list[Entry]:
         """Drop all that is kept of a key, and return the items that were buried."""

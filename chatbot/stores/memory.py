@@ -21,10 +21,12 @@ from chatbot.stores.base import (
     FollowUp,
     Lease,
     MailboxState,
+    Mended,
     Offer,
     Offered,
     Outcome,
     Store,
+    Survey,
     Window,
     digest,
     kept,
@@ -182,6 +184,28 @@ class MemoryStore(Store):
         with self._lock:
             self._lock.wait_for(lambda: self._woken, timeout / 1_000)
             self._woken = False
+
+    # --- for the sweep ---
+    def survey(self) -> list[Survey]:
+        with self._step() as now:
+            head, running = self._due.head(), sum(1 for box in self._boxes.live().values() if box.owner)
+            due_in = head[0] - now if head else None
+            return [Survey(open=len(self._due), running=running, dead=self._closed.dead, oldest_due_in=due_in)]
+
+    def mend(self, cursor: str, count: int) -> Mended:
+        with self._step() as now:
+            # In the order of their names, so that a cursor holds whatever comes and goes.
+            boxes = self._boxes.live()
+            keys = sorted(key for key in boxes if key > cursor)
+            step = keys[:count]
+            lost = [key for key in step if self._due.time(key) is None]
+            for key in lost:
+                self._look(key, boxes[key], now)
+            return Mended(step[-1] if len(keys) > count else "", len(step), len(lost))
+
+    def prune_dead(self, age: int, count: int) -> int:
+        with self._step():
+            return self._closed.prune(age, count)
 
     # --- standalone records ---
     def claim(self, key: str, owner: str, lease: int, fingerprint: str = "") -> Claim:

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 VERBS = (
     "offer", "take_due", "handed_over", "begin", "renew", "finish", "unlock", "replay", "forget",
-    "claim", "settle", "release", "inspect", "remember",
+    "claim", "settle", "release", "inspect", "remember", "survey", "mend", "prune_dead",
 )  # fmt: skip
 
 

@@ -46,6 +46,10 @@ class Ledger(ABC):
     def now(self) -> int:
         """Return the store's time in ms."""
 
+    @abstractmethod
+    def overlook(self, key: str) -> None:
+        """Damage the ledger: nothing would ever look at this key again."""
+
     def immortal(self) -> list[str]:
         """Return the keys that have no time to live."""
         return []
@@ -122,13 +126,16 @@ def bodies(begun: Begun) -> list[str]:
 class MemoryLedger(Ledger):
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.store = MemoryStore(clock=self.clock)
+        self.store = self.memory = MemoryStore(clock=self.clock)
 
     def advance(self, ms: int) -> None:
         self.clock.advance(ms)
 
     def now(self) -> int:
         return self.clock() // 1_000
+
+    def overlook(self, key: str) -> None:
+        self.memory._due.drop(key)
 
 
 # KEYS: all keys of a namespace; ARGV: how many ms everything is to be older.
@@ -192,6 +199,9 @@ class RedisLedger(Ledger):
     def now(self) -> int:
         seconds, us = self.redis.client.time()
         return seconds * 1_000 + us // 1_000 + self.redis.passed
+
+    def overlook(self, key: str) -> None:
+        assert self.redis.client.zrem(f"{{{self.redis.namespace}:0}}due", key) == 1
 
     def immortal(self) -> list[str]:
         return [key.decode() for key in self._keys() if self.redis.client.pttl(key) == -1]

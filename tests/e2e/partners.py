@@ -23,6 +23,13 @@ class Seen:
     headers: dict[str, str]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # a worker that was killed in the middle of a request
+
+
 @dataclass
 class Partners:
     """What was asked and what was received. While `busy` is set, the responder does not answer."""
@@ -33,8 +40,7 @@ class Partners:
 
     def __enter__(self) -> Partners:
         self.free.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
         return self

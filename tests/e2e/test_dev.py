@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded.running import Running, alive, children, command, gone
+from tests.processes.running import Running, alive, children, command, gone
 from tests.servers import free_port
 from tests.waiting import wait_until
 

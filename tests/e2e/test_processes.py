@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.deployment import Deployment, deployed, message, stays
-from tests.embedded.running import alive, children, gone
+from tests.processes.running import alive, children, gone
 from tests.waiting import wait_until
 
 

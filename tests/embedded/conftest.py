@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded.running import Run, Running, program
+from tests.processes.running import Run, Running, program
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 import redis
 
 from chatbot.embedded import valkey
-from chatbot.embedded.tether import tethered
 from chatbot.embedded.valkey import EmbeddedValkey, find_server, socket_path
 from chatbot.errors import ConfigurationError
-from tests.embedded.running import Run, Running, gone
+from chatbot.processes.tether import tethered
+from tests.processes.running import Run, Running, gone
 from tests.waiting import wait_until
 
 SUPERVISED = """

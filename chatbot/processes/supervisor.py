@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from chatbot.embedded.child import Child, Role
-from chatbot.embedded.merged_log import MergedLog
+from chatbot.processes.child import Child, Role
+from chatbot.processes.merged_log import MergedLog
 
 CONFIGURATION_ERROR = 2
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

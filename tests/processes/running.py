@@ -15,9 +15,9 @@ from tests.waiting import wait_until
 PREAMBLE = """
 import os, sys, time
 from pathlib import Path
-from chatbot.embedded import lifeline
-from chatbot.embedded.child import Role
-from chatbot.embedded.supervisor import Supervisor
+from chatbot.processes import lifeline
+from chatbot.processes.child import Role
+from chatbot.processes.supervisor import Supervisor
 lifeline.watch()
 def python(name, code, **options):
     code = "import os, signal, sys, time; print('pid', os.getpid());" + code

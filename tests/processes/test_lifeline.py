@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from chatbot.embedded import lifeline, tether
-from tests.embedded.running import alive, children, command, gone
+from chatbot.processes import lifeline, tether
+from tests.processes.running import alive, children, command, gone
 from tests.waiting import wait_until
 
 WATCHING = (
-    "from chatbot.embedded import lifeline; lifeline.watch(); import time; print('up', flush=True); time.sleep(600)"
+    "from chatbot.processes import lifeline; lifeline.watch(); import time; print('up', flush=True); time.sleep(600)"
 )
 
 
@@ -38,7 +38,7 @@ def test_a_process_without_a_supervisor_goes_on(value: str | None) -> None:
     environment = {k: v for k, v in os.environ.items() if k != lifeline.VARIABLE}
     if value is not None:
         environment[lifeline.VARIABLE] = value
-    code = "from chatbot.embedded import lifeline; lifeline.watch(); import threading; print(threading.active_count())"
+    code = "from chatbot.processes import lifeline; lifeline.watch(); import threading; print(threading.active_count())"
     done = subprocess.run(
         [sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=True
     )
@@ -48,7 +48,7 @@ def test_a_process_without_a_supervisor_goes_on(value: str | None) -> None:
 def parent_of_a_tethered_sleep(bind: str, log: Path) -> subprocess.Popen[bytes]:
     """Start a process that starts a `sleep` bound to it by one function of `tether`."""
     bound = (
-        "import os, sys; from chatbot.embedded import tether;"
+        "import os, sys; from chatbot.processes import tether;"
         f"tether.{bind}(int(sys.argv[1]), 9); os.execvp('sleep', ['sleep', '600'])"
     )
     parent = (

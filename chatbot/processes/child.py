@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chatbot.embedded import lifeline
-from chatbot.embedded.tether import tethered
+from chatbot.processes import lifeline
+from chatbot.processes.tether import tethered
 
 #: A process that ran this long (s) was well: its next failure is counted as the first.
 STABLE = 10.0

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from chatbot.embedded.merged_log import LONGEST, MergedLog
-from tests.embedded.running import PREAMBLE, Run, alive, gone
+from chatbot.processes.merged_log import LONGEST, MergedLog
+from tests.processes.running import PREAMBLE, Run, alive, gone
 from tests.waiting import wait_until
 
 TWO = """

@@ -1,0 +1,148 @@
+"""What one connection has delivered: handed out by its thread, settled from any thread, in few frames."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pika.exceptions
+
+from chatbot.brokers.rabbitmq_nodes import LOST, Nodes, close, wrapped
+
+logger = logging.getLogger(__name__)
+
+Verdict = Literal["ack", "reject", "requeue"]
+
+#: s. A connection whose thread was silent for so much longer than it may have been must be looked at first.
+SILENCE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    tag: int
+    body: bytes
+    redelivered: bool
+
+
+class Deliveries:
+    """A consumer's connection while it lasts. Raises ConnectionClosed if there is none to be had."""
+
+    def __init__(self, nodes: Nodes, queue: str, prefetch: int) -> None:
+        self._queue = queue
+        self._arrived: deque[Delivery] = deque()
+        #: Tags that the server waits for, in their order.
+        self._held: dict[int, None] = {}
+        self._verdicts: list[tuple[int, Verdict]] = []
+        self._changed = threading.Condition()
+        self._turns, self._looked, self._patience = 0, time.monotonic(), 0.0
+        self._error: BaseException | None = None
+        self._connection = nodes.open(f"consumer:{queue}")
+        try:
+            with wrapped():
+                self._channel = self._connection.channel()
+                self._channel.basic_qos(prefetch_count=prefetch)
+                self._channel.add_on_cancel_callback(self._on_cancel)
+                self._channel.basic_consume(queue, self._on_delivery)
+        except BaseException:
+            close(self._connection)
+            raise
+
+    def next(self, timeout: float) -> Delivery | None:
+        """Wait up to `timeout` s for a delivery. Raises one of LOST when there will be no more."""
+        try:
+            if not self._arrived:
+                self._patience = timeout
+                self._connection.process_data_events(timeout)
+            if self._error is not None:
+                raise self._error
+            if not self._channel.is_open:
+                raise pika.exceptions.ChannelWrongStateError("the server has closed the channel")
+        except BaseException as exc:
+            self._error = self._error or exc
+            raise
+        finally:
+            self._turn()
+        return self._arrived.popleft() if self._arrived else None
+
+    def settle(self, tag: int, verdict: Verdict) -> None:
+        """Tell the server what became of a message. With the connection gone it has taken the message back."""
+        with self._changed:
+            first = not self._verdicts
+            self._verdicts.append((tag, verdict))
+        if first:
+            self._interrupt(self._flush)
+
+    def moved(self, tag: int, safely: bool) -> None:
+        """Acknowledge what was published elsewhere; else begin anew, which brings the message back."""
+        if safely:
+            self.settle(tag, "ack")
+            return
+        self._error = self._error or ConnectionError("a message could not be moved")
+        self._interrupt(lambda: None)
+
+    def is_alive(self) -> bool:
+        """Say whether the server still has us as its consumer, as far as we can know.
+
+        A process that was paused may have lost its connection long ago: then its thread has to look first.
+        """
+        with self._changed:
+            if self._error is None and time.monotonic() - self._looked > self._patience + SILENCE:
+                # The turn that is going on may have begun before the pause.
+                seen = self._turns
+                self._changed.wait_for(lambda: self._turns >= seen + 2 or self._error is not None, 10)
+            return self._error is None
+
+    def close(self) -> None:
+        """Send the verdicts that wait, and give the rest back."""
+        with suppress(*LOST):
+            self._flush()
+            self._channel.close()
+        close(self._connection)
+        self._error = self._error or ConnectionError("closed")
+        self._turn()
+
+    def _turn(self) -> None:
+        with self._changed:
+            self._turns += 1
+            self._looked = time.monotonic()
+            self._changed.notify_all()
+
+    def _interrupt(self, callback: Any) -> None:
+        with suppress(*LOST):
+            self._connection.add_callback_threadsafe(callback)
+
+    # --- in the thread of the connection ---
+    def _on_delivery(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        self._held[method.delivery_tag] = None
+        self._arrived.append(Delivery(method.delivery_tag, body, method.redelivered))
+
+    def _on_cancel(self, _frame: Any) -> None:
+        self._error = pika.exceptions.ConsumerCancelled("the server has cancelled the consumer: its queue is gone")
+
+    def _flush(self) -> None:
+        with self._changed:
+            verdicts, self._verdicts = self._verdicts, []
+        acks = []
+        for tag, verdict in verdicts:
+            if tag not in self._held:
+                continue  # a second verdict would cost the channel
+            del self._held[tag]
+            if verdict == "ack":
+                acks.append(tag)
+            else:
+                self._channel.basic_nack(tag, requeue=verdict == "requeue")
+        self._acknowledge(sorted(acks))
+
+    def _acknowledge(self, tags: list[int]) -> None:
+        """Everything below the first tag that is still held goes in one frame."""
+        held = next(iter(self._held), None)
+        below = [tag for tag in tags if held is None or tag < held]
+        if below:
+            self._channel.basic_ack(below[-1], multiple=len(below) > 1)
+        for tag in tags[len(below) :]:
+            self._channel.basic_ack(tag)

@@ -1,0 +1,132 @@
+"""Clients for a Redis broker: one server, a Sentinel's master, or a cluster; and their errors in Dramatiq's words.
+
+- `redis://`, `rediss://` (TLS), `unix://`: one server, as redis-py reads them; with `?cluster=true` a cluster's node;
+- `redis+sentinel://user:password@host:26379,host:26379/service/db`: the master that the Sentinels name. Options belong
+  to the master (`?ssl=true` for TLS), but `sentinel_username` and `sentinel_password` are for the Sentinels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import redis
+from dramatiq.errors import ConnectionClosed
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.cluster import RedisCluster
+from redis.connection import parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from chatbot.brokers.urls import reading
+from chatbot.errors import ConfigurationError
+
+SENTINEL = "redis+sentinel"
+#: s.
+SOCKET_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 2.0
+#: Servers say so while they start, fail over or are full: it passes.
+FOR_NOW = ("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM")
+
+
+def is_cluster(url: str | None) -> bool:
+    """Say whether a URL names a node of a cluster."""
+    return dict(parse_qsl(urlsplit(url or "").query)).get("cluster", "").lower() in ("true", "1", "yes")
+
+
+def create_client(url: str | None, **options: Any) -> Any:
+    """Return a client for a URL, or for redis-py's own parameters. Only a cluster's connects at once."""
+    if is_cluster(url):
+        return _cluster(str(url), options)
+    with reading():
+        client = _sentinel(url, options) if url and url.startswith(SENTINEL) else _server(url, options)
+        # Unknown options would come out with the first command only. This connects to nothing.
+        pool = client.connection_pool
+        pool.connection_class(
+            **{"connection_pool": pool} if "service_name" in vars(pool) else {}, **pool.connection_kwargs
+        )
+    return client
+
+
+def close_client(client: Any) -> None:
+    """Close a client's connections, and those to its Sentinels."""
+    pool = getattr(client, "connection_pool", None)
+    client.close()
+    for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+        sentinel.close()
+
+
+@contextmanager
+def wrapped(client: Any = None) -> Iterator[None]:
+    """Dramatiq reconnects after its own error only. A server that has become a replica is looked up again."""
+    try:
+        yield
+    except redis.exceptions.ResponseError as exc:
+        if not isinstance(exc, redis.exceptions.ReadOnlyError) and not str(exc).startswith(FOR_NOW):
+            raise
+        if isinstance(exc, redis.exceptions.ReadOnlyError) and hasattr(client, "connection_pool"):
+            with suppress(redis.exceptions.RedisError):
+                client.connection_pool.disconnect(inuse_connections=False)
+        raise ConnectionClosed(exc) from None
+    except (
+        redis.exceptions.ConnectionError,
+        redis.exceptions.TimeoutError,
+        redis.exceptions.ClusterError,
+        redis.exceptions.RedisClusterException,
+    ) as exc:
+        raise ConnectionClosed(exc) from None
+
+
+def _defaults(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "socket_timeout": SOCKET_TIMEOUT,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "health_check_interval": 30,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), 2),
+        **options,
+    }
+
+
+def _server(url: str | None, options: dict[str, Any]) -> redis.Redis:
+    if url:
+        return redis.Redis.from_url(url, **_defaults(options))
+    return redis.Redis(**_defaults(options))
+
+
+def _cluster(url: str, options: dict[str, Any]) -> Any:
+    parts = urlsplit(url)
+    query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name != "cluster"])
+    defaults = _defaults(options)
+    if "retry" not in options:
+        del defaults["retry"]  # its own covers a fail-over, which takes longer
+    with wrapped():
+        return RedisCluster.from_url(parts._replace(query=query).geturl(), **defaults)
+
+
+def _sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    nodes = [_node(host) for host in hosts.split(",") if host]
+    service, _, db = parts.path.strip("/").partition("/")
+    if not nodes or not service:
+        raise ConfigurationError("CHATBOT_BROKER_URL lacks a part: redis+sentinel://host:port,host:port/service/db")
+    master = parse_url(f"redis://{user}{at}master/{db}?{parts.query}")
+    del master["host"]
+    ours = {
+        name.removeprefix("sentinel_"): master.pop(name)
+        for name in ("sentinel_username", "sentinel_password")
+        if name in master
+    }
+    master = _defaults({**master, **options})
+    timeouts = {name: master[name] for name in ("socket_timeout", "socket_connect_timeout")}
+    if "ssl" in master:
+        master["ssl"] = str(master["ssl"]).lower() in ("true", "1", "yes")
+    sentinels = Sentinel(nodes, sentinel_kwargs={**timeouts, **ours})
+    return sentinels.master_for(service, **master)  # type: ignore[no-any-return]
+
+
+def _node(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if host else (text, 26379)

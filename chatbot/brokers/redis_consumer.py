@@ -1,0 +1,179 @@
+"""Consuming a Redis queue: wait on the server, fetch in batches, settle what was delivered and is still held."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.common import current_millis
+from dramatiq.errors import BrokerError, ConnectionClosed, DecodeError
+from dramatiq.message import Message
+
+from chatbot.brokers.redis_clients import wrapped
+from chatbot.brokers.redis_deliveries import Delivery
+from chatbot.brokers.redis_steward import backoff
+
+if TYPE_CHECKING:
+    from chatbot.brokers.redis import RedisBroker
+
+logger = logging.getLogger(__name__)
+
+#: ms. A delayed message that could not be read on the server came at once; if it is this early, the worker waits.
+EARLY = 5_000
+#: s. How long a consumer of a worker that stops does nothing before it lets itself be asked to stop.
+STOPPING_PAUSE = 0.05
+
+
+class RedisConsumer(Consumer):
+    """Hands out a queue's messages. It never raises because the server is away: it looks for it until it is stopped."""
+
+    def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        self._broker, self._queue, self._prefetch = broker, queue_name, prefetch
+        # Dramatiq's own default is a second; who asks for less wants a worker that stops sooner.
+        self._wait = broker.longest_wait if timeout >= 1000 else min(timeout / 1000, broker.longest_wait)
+        self._holdings = broker.holdings(queue_name)
+        self._fetched: deque[Delivery] = deque()
+        self._is_empty = False
+        self._pauses = backoff()
+        self._closed = threading.Event()
+
+    # --- fetching ---
+    def __next__(self) -> MessageProxy | None:
+        if not self._fetched:
+            self._refill()
+        while self._fetched:
+            delivery = self._fetched.popleft()
+            if delivery in self._holdings:  # not if the lease was lost since
+                return delivery
+        return None
+
+    def _refill(self) -> None:
+        if self._broker.stopping:
+            self._closed.wait(STOPPING_PAUSE)
+            return
+        try:
+            if self._holdings.room(self._prefetch, self._wait) and self._broker.steward.holds_lease(self._wait):
+                self._fetch_or_wait()
+            self._pauses = backoff()
+        except ConnectionClosed as exc:
+            logger.warning("waiting for the server of queue %s: %s", self._queue, exc)
+            self._closed.wait(next(self._pauses))
+
+    def _fetch_or_wait(self) -> None:
+        if self._is_empty and not self._wait_on_server():
+            return
+        count = self._fetch()
+        self._is_empty = count == 0
+
+    def _wait_on_server(self) -> bool:
+        # Moving the head of a list onto itself changes nothing, and it works for messages of plain producers.
+        key = f"{self._broker.namespace}:{self._queue}"
+        client = self._broker.client
+        with wrapped(client):
+            return client.blmove(key, key, self._wait, "LEFT", "LEFT") is not None
+
+    def _fetch(self) -> int:
+        held = self._holdings
+        with held.fetching:
+            number, most = held.fetch_number, self._prefetch - len(held)
+            if most <= 0:
+                return 0
+            answer = self._broker.scripts("fetch", self._broker.broker_id, self._queue, number, most)
+            if answer is None:
+                self._broker.steward.doubt()
+                return 0
+            held.fetch_number += 1
+            token = f"{self._broker.broker_id}/{number}"
+            for redis_id, again, body in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
+                self._take(_text(redis_id), token, bool(int(again)), body)
+        return len(answer)
+
+    def _take(self, redis_id: str, token: str, redelivered: bool, body: Any) -> None:
+        try:
+            message = self._readable(Message.decode(body if isinstance(body, bytes) else body.encode()))
+        except DecodeError:
+            logger.error("what cannot be decoded on %s becomes a dead letter: %.200r", self._queue, body)
+            self._call("nack", [(redis_id, token)])
+            return
+        delivery = Delivery(message, redis_id, token, redelivered)
+        self._holdings.add(delivery)
+        self._fetched.append(delivery)
+
+    def _readable(self, message: Message[Any]) -> Message[Any]:
+        """Return a message as one that was never delayed. Workers find its consumer by its queue's name."""
+        if not isinstance(getattr(message, "options", None), dict):
+            raise DecodeError("no message", b"", None)
+        options = dict(message.options)
+        eta = options.get("eta")
+        if not isinstance(eta, int | float) or eta < current_millis() + EARLY:
+            options.pop("eta", None)
+        if message.queue_name == self._queue and options == message.options:
+            return message
+        readable = message.copy(queue_name=self._queue)
+        readable.options.clear()
+        readable.options.update(options)
+        return readable
+
+    # --- settling ---
+    def ack(self, message: MessageProxy) -> None:
+        """Remove a message that is done. Raises ConnectionClosed if the server is away for longer than the lease."""
+        self._settle("ack", message, lambda one: self._broker.acknowledge(self._queue, one))
+
+    def nack(self, message: MessageProxy) -> None:
+        """Make a message a dead letter. Raises ConnectionClosed like `ack`."""
+        self._settle("nack", message, lambda one: self._call("nack", [one])[0])
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Put messages back at the head of the queue, in their order."""
+        deliveries: list[Any] = [message for message in messages if message in self._holdings]
+        if deliveries:
+            self._call("requeue", [(delivery.redis_id, delivery.token) for delivery in deliveries])
+        for delivery in deliveries:
+            self._holdings.remove(delivery)
+
+    def close(self) -> None:
+        """Put back what was not handed out, and what is not to be acknowledged."""
+        self._closed.set()
+        try:
+            waiting, self._fetched = list(self._fetched), deque()
+            self.requeue(waiting)
+            self.requeue(self._holdings.kept())
+        finally:
+            self._broker.consumer_closed(self)
+
+    def _settle(self, verb: str, message: Any, call: Callable[[tuple[str, str]], int]) -> None:
+        if message.unacknowledged:
+            self.requeue([message])
+            return
+        if message not in self._holdings:
+            logger.warning("%s of %s comes too late: another worker has the message", verb, message.message_id)
+            return
+        if not self._until_answered(lambda: call((message.redis_id, message.token))):
+            logger.warning("%s of %s has no effect: another worker has the message", verb, message.message_id)
+        self._holdings.remove(message)
+
+    def _until_answered(self, call: Callable[[], int]) -> int:
+        deadline, pauses = time.monotonic() + self._broker.lease, backoff()
+        while True:
+            try:
+                return call()
+            except ConnectionClosed as exc:
+                if self._broker.stopping:
+                    # Of a ConnectionClosed, Dramatiq's worker would wait for the server's return before it stops.
+                    raise BrokerError(f"not acknowledged, so it will be delivered again: {exc}") from None
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(next(pauses))
+
+    def _call(self, command: str, pairs: list[tuple[str, str]]) -> list[int]:
+        args = [part for pair in pairs for part in pair]
+        return self._broker.scripts(command, self._broker.broker_id, self._queue, *args)  # type: ignore[no-any-return]
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,1 @@
+"""`chatbot simulate`: bursts for a running service, and a verdict on its replies."""

@@ -1,0 +1,1 @@
+"""Processes that belong together: one supervisor, one log, and nothing left behind."""

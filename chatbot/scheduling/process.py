@@ -1,0 +1,48 @@
+"""A scheduler as a process: it publishes ticks until it is told to stop, and then stops within a second."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from chatbot.errors import ConfigurationError
+from chatbot.middleware.policies import HOUR, Duration
+from chatbot.scheduling.periodic import CatchUp
+from chatbot.scheduling.scheduler import Scheduler
+from chatbot.stores.base import Store
+
+if TYPE_CHECKING:
+    from dramatiq import Broker
+
+#: s. A publication that takes longer is left behind: its claim lapses, and another scheduler publishes the tick.
+GRACE = 0.5
+
+
+def run(
+    broker: Broker, store: Store, *, timezone: str = "UTC", horizon: Duration = HOUR, catch_up: CatchUp = "latest"
+) -> None:
+    """Publish ticks until SIGTERM or SIGINT. The options are those of Scheduler; `timezone` is a name such as
+    Europe/Paris. Raises ConfigurationError if there is none of that name, or no periodic actor."""
+    scheduler = Scheduler(broker, store, zone=zone(timezone), horizon=horizon, catch_up=catch_up)
+    stop = threading.Event()
+
+    def told(*_: Any) -> None:
+        stop.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, told)
+    # In a thread of its own, because a client that waits for a server cannot be interrupted.
+    thread = threading.Thread(target=scheduler.run, args=(stop,), name="scheduler", daemon=True)
+    thread.start()
+    stop.wait()
+    thread.join(GRACE)
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return a time zone by its name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as exc:
+        raise ConfigurationError(f"there is no time zone {name!r}: name one like UTC or Europe/Paris") from exc

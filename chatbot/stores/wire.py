@@ -1,0 +1,88 @@
+"""How the scripts are told what to do, and how their answers are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chatbot.stores.base import Begun, Claim, Entry, FollowUp, MailboxState, Offer, Survey, Window, digest
+from chatbot.stores.partitions import Arg
+
+
+def window_args(window: Window) -> tuple[int, ...]:
+    """Return a policy; a follow-up and a replay have no limits, so they take the first five."""
+    return (
+        window.wait, window.max_wait, window.max_items, window.max_bytes, window.id_ttl,
+        window.max_buffered, window.max_buffered_bytes,
+    )  # fmt: skip
+
+
+def offer_args(offer: Offer) -> tuple[Arg, ...]:
+    """Return one item of `offer`."""
+    mode = offer.mode if offer.target is None else f"{offer.mode}:{digest(offer.key, offer.target)}"
+    return (offer.key, digest(offer.key, offer.item_id), offer.body, *window_args(offer.window), mode)
+
+
+def follow_up_args(item: FollowUp) -> tuple[Arg, ...]:
+    """Return one follow-up of `finish`."""
+    return (item.key, digest(item.key, item.item_id), item.body, *window_args(item.window)[:5])
+
+
+def read_begun(answer: list[Any]) -> Begun:
+    """Read what `begin` says."""
+    verdict, *rest = answer
+    match name := verdict.decode():
+        case "new" | "mine" | "taken":
+            fails, lost, entries = rest
+            return Begun(verdict=name, fails=fails, lost=lost, entries=tuple(map(_entry, entries)))
+        case "busy":
+            return Begun(verdict=name, remaining=rest[0])
+        case _:
+            return Begun(verdict=name, value=rest[0] if rest else b"")
+
+
+def read_claim(answer: list[Any]) -> Claim:
+    """Read what `claim` says."""
+    verdict, *rest = answer
+    match name := verdict.decode():
+        case "busy":
+            return Claim(verdict=name, remaining=rest[0], owner=rest[1].decode())
+        case "done":
+            return Claim(verdict=name, value=rest[0], owner=rest[1].decode())
+        case _:
+            return Claim(verdict=name)
+
+
+def read_state(answer: list[Any]) -> MailboxState:
+    """Read what `inspect` shows."""
+    now, score, length, *fields = answer
+    epoch, owner, size, fails, lost, pub, hold = (field.decode() for field in fields)
+    return MailboxState(
+        state=_state(int(size or 0), owner, int(pub or 0), int(hold or 0) - now, length),
+        epoch=int(epoch or 0),
+        owner=owner,
+        size=int(size or 0),
+        buffered=length - int(size or 0),
+        fails=int(fails or 0),
+        lost=int(lost or 0),
+        due_in=int(float(score)) - now if score else None,
+    )
+
+
+def read_survey(answer: list[Any]) -> Survey:
+    """Read what `survey` counts in one partition."""
+    open_, running, dead, head = answer
+    return Survey(open=open_, running=running, dead=dead, oldest_due_in=int(float(head)) if head else None)
+
+
+def _entry(raw: bytes) -> Entry:
+    return Entry(int(raw[:13]), raw[13:29].decode(), raw[29:])
+
+
+def _state(size: int, owner: str, pub: int, hold: int, length: int) -> str:
+    if not size:
+        return "accumulating" if length else "idle"
+    if owner:
+        return "running"
+    if hold > 0:
+        return "backing off"
+    return "handed over" if pub > 0 else "taken"
