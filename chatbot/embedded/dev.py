@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,7 +52,7 @@ def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, thre
             ],
             name="dev",
             grace=GRACE,
-            on_up=lambda: _greet(supervisor, here),
+            on_up=lambda: _greet(supervisor, here, state),
         )
         return supervisor.run()
 
@@ -104,6 +105,8 @@ def _answers(here: str) -> bool:
         return False
 
 
-def _greet(supervisor: Supervisor, here: str) -> None:
-    supervisor.say(f"chatbot is on {here} (Ctrl-C stops it). In another terminal, see a burst become one reply:")
-    supervisor.say("    .venv/bin/chatbot simulate" + ("" if here.endswith("127.0.0.1:8000") else f" --url {here}"))
+def _greet(supervisor: Supervisor, here: str, state: Path) -> None:
+    arguments = [] if here.endswith("//127.0.0.1:8000") else ["--url", here]
+    arguments += [] if state == Path(".state") else ["--state", str(state)]
+    supervisor.say(f"chatbot is on {here} (Ctrl-C stops it). In another terminal, see bursts become one reply each:")
+    supervisor.say("    " + shlex.join([".venv/bin/chatbot", "simulate", *arguments]))
