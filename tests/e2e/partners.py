@@ -32,11 +32,14 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass
 class Partners:
-    """What was asked and what was received. While `busy` is set, the responder does not answer."""
+    """What was asked and what was received. While `free` is not set, the responder does not answer; about the
+    conversations in `slow` it does not answer before the end."""
 
     asked: list[Seen] = field(default_factory=list)
     received: list[Seen] = field(default_factory=list)
     free: threading.Event = field(default_factory=threading.Event)
+    slow: set[str] = field(default_factory=set)
+    over: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Partners:
         self.free.set()
@@ -47,6 +50,7 @@ class Partners:
 
     def __exit__(self, *exc: object) -> None:
         self.free.set()
+        self.over.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -67,7 +71,7 @@ class Partners:
             self.received.append(seen)
             return {}
         self.asked.append(seen)
-        self.free.wait(60)
+        (self.over if seen.body["conversation_id"] in self.slow else self.free).wait(60)
         return {"replies": [{"text": f"{len(seen.body['messages'])} messages"}]}
 
 

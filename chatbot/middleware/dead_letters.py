@@ -1,0 +1,87 @@
+"""The journal of dead letters: what a broker's own dead-letter queue does not tell.
+
+A broker keeps the original bytes; here are the error, the traceback, the attempts and the worker, the same on every
+broker. Best effort: the broker's queue holds the message itself. Turns are not here, the ledger holds theirs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+import traceback
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from dramatiq.middleware import Middleware
+from msgspec import Struct
+
+from chatbot.errors import StoreUnavailable
+from chatbot.middleware.policies import Duration, ms
+from chatbot.stores.base import Store
+
+if TYPE_CHECKING:
+    from dramatiq import Broker
+    from dramatiq.broker import MessageProxy
+
+logger = logging.getLogger(__name__)
+
+_SUBJECT = "dead letters"
+#: Of a traceback, so many frames at its end are kept.
+_FRAMES = -30
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """One message that was given up. Times are in ms since 1970."""
+
+    message_id: str
+    actor: str
+    queue: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    error: str
+    traceback: str
+    attempts: int
+    worker: str
+    first_at: int
+    last_at: int
+
+
+class DeadLetters(Middleware):
+    """Writes down every message that is rejected: the newest `most`, none older than `ttl`."""
+
+    def __init__(self, store: Store, *, most: int = 1_000, ttl: Duration = timedelta(days=30)) -> None:
+        self._store, self._most, self._ttl = store, most, ms(ttl)
+
+    def after_nack(self, broker: Broker, message: MessageProxy) -> None:
+        letter = msgspec.json.encode(_letter(message), enc_hook=repr)
+        try:
+            self._store.remember(_SUBJECT, message.message_id, letter, self._most, self._ttl)
+        except StoreUnavailable as exc:
+            logger.warning("the dead letter %s is in the broker's queue only: %s", message.message_id, exc)
+
+    def letters(self) -> list[DeadLetter]:
+        """Return the dead letters, newest first. Raises StoreUnavailable."""
+        oldest = time.time() * 1000 - self._ttl
+        found = (msgspec.json.decode(raw, type=DeadLetter) for raw in reversed(self._store.recall(_SUBJECT)))
+        return [letter for letter in found if letter.last_at >= oldest]
+
+
+def _letter(message: MessageProxy) -> DeadLetter:
+    error = message._exception
+    return DeadLetter(
+        message_id=message.message_id,
+        actor=message.actor_name,
+        queue=message.queue_name,
+        args=list(message.args),
+        kwargs=dict(message.kwargs),
+        error=repr(error) if error else "unknown",
+        traceback="".join(traceback.format_exception(error, limit=_FRAMES)) if error else "",
+        # Retries counts what it gives up, too; what never ran was rejected at its first delivery.
+        attempts=max(1, message.options.get("retries", 0)),
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        first_at=message.message_timestamp,
+        last_at=round(time.time() * 1000),
+    )
