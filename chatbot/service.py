@@ -101,7 +101,8 @@ def build(variables: Mapping[str, str]) -> Service:
         with _collected(problems):
             # The interrupts stay last, so what is periodic comes first.
             stack = [Periodic(store), *guarded_stack(store, again=chosen.republish_after_ms)]
-            broker = brokers.create(chosen.broker_url, stack)
+            own = {"queue_type": chosen.rabbitmq_queues} if chosen.broker_url.startswith("amqp") else {}
+            broker = brokers.create(chosen.broker_url, stack, **own)
     if problems or store is None or broker is None or responder is None:
         raise ConfigurationError(problems)
     history = History(store, most=chosen.history_messages, ttl=chosen.history_ttl_s * 1000)

@@ -50,6 +50,7 @@ class Settings(BaseModel):
         30_000, description="A turn that a worker did not begin by then may be lost in the broker."
     )
     responder_timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="Time limit of one responder call.")
+    rabbitmq_queues: Literal["quorum", "classic"] = Field("quorum", description="The type of RabbitMQ's queues.")
     timezone: str = Field("UTC", description="Where the times of periodic work are read, such as `Europe/Paris`.")
     catch_up: Literal["latest", "all"] = Field("latest", description="Which missed ticks of periodic work are made up.")
     catch_up_horizon_s: Annotated[int, Field(ge=60)] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from chatbot.errors import ConfigurationError
 from chatbot.importing import load
@@ -25,13 +25,13 @@ TABLE = {
 _FACTORY = re.compile(r"[\w.]+:[\w.]+")
 
 
-def create(url: str, middleware: Sequence[Middleware]) -> Admission:
-    """Return the broker that a URL names, or that `module:factory` makes. Connects to nothing yet."""
+def create(url: str, middleware: Sequence[Middleware], **options: Any) -> Admission:
+    """Return the broker that a URL names (`options` are its own), or that `module:factory` makes. Connects to nothing yet."""
     scheme, _, rest = url.partition(":")
     if scheme in TABLE and rest.strip("/"):
         if not rest.startswith("//"):
             raise ConfigurationError(f"CHATBOT_BROKER_URL lacks the slashes of {scheme}://")
-        return cast("Admission", load(TABLE[scheme])(url=url, middleware=list(middleware)))
+        return cast("Admission", load(TABLE[scheme])(url=url, middleware=list(middleware), **options))
     if scheme not in TABLE and _FACTORY.fullmatch(url):
         return cast("Admission", load(url)(middleware=list(middleware)))
     # Without what was given: that may hold a password.
