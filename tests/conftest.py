@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from tests.processes.running import Run, Running, program
 from tests.servers import MissingServerError, PrivateServer, RabbitmqServer, RedisServer, find_valkey
 
 S = TypeVar("S", bound=PrivateServer)
@@ -42,6 +44,20 @@ def valkey_server() -> Iterator[RedisServer]:
 def rabbitmq_server() -> Iterator[RabbitmqServer]:
     """A RabbitMQ for all tests; use queues and namespaces of your own."""
     yield from _run(RabbitmqServer)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Runs programs; what is left of them at the end of the test is killed."""
+    with ExitStack() as programs:
+        count = 0
+
+        def start(source: str) -> Running:
+            nonlocal count
+            count += 1
+            return programs.enter_context(program(source, tmp_path / f"log{count}"))
+
+        yield start
 
 
 @pytest.fixture

@@ -26,7 +26,10 @@ _FACTORY = re.compile(r"[\w.]+:[\w.]+")
 
 
 def create(url: str, middleware: Sequence[Middleware], **options: Any) -> Admission:
-    """Return the broker that a URL names (`options` are its own), or that `module:factory` makes. Connects to nothing yet."""
+    """Return the broker that a URL names, or that `module:factory` makes. Connects to nothing yet.
+
+    `options` go to the class that the URL names.
+    """
     scheme, _, rest = url.partition(":")
     if scheme in TABLE and rest.strip("/"):
         if not rest.startswith("//"):
