@@ -7,6 +7,9 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	$(if $(UPGRADE),--upgrade)
 
+# Tests mostly wait for servers, so a few processes share them, file by file: make test SHARED= runs them in one.
+SHARED = -n 3 --dist loadfile --quiet
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run servers test test-long lint format lock clean
 
@@ -50,7 +53,7 @@ servers:
 	@tests/install-servers.sh
 
 test: setup servers ## Set up, then run the tests, on real servers (installs them on Debian and Ubuntu)
-	@$(BIN)/python -m pytest -m "not long"
+	@$(BIN)/python -m pytest -m "not long" $(SHARED)
 
 # pytest's status 5: no test was selected.
 test-long: setup servers ## Run the heavy tests: clusters, crash points, chaos

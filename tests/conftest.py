@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,14 @@ from tests.processes.running import Run, Running, program
 from tests.servers import MissingServerError, PrivateServer, RabbitmqServer, RedisServer, find_valkey
 
 S = TypeVar("S", bound=PrivateServer)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Garbage that a test fed and somebody logged must not keep the report from the process that prints it."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def _create(factory: Callable[[], S]) -> S:
