@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -39,8 +40,10 @@ def command(run: Callable[..., int | None]) -> click.Command:
     @wraps(run)
     @click.pass_context
     def guarded(context: click.Context, /, **options: Any) -> None:
-        from chatbot.errors import ConfigurationError
+        from chatbot.errors import ConfigurationError, Unreachable
+        from chatbot.processes.lifeline import VARIABLE
 
+        supervised = VARIABLE in os.environ
         try:
             sys.exit(run(**options) or 0)
         except ConfigurationError as exc:
@@ -48,7 +51,8 @@ def command(run: Callable[..., int | None]) -> click.Command:
                 raise
             for problem in exc.problems:
                 click.echo(f"chatbot {context.command.name}: {problem}", err=True)
-            sys.exit(2)
+            # Its supervisor got through this check: what is down now will be back, so we are to be started again.
+            sys.exit(1 if supervised and isinstance(exc, Unreachable) else 2)
 
     return main.command()(guarded)
 
@@ -67,12 +71,11 @@ def web(host: str, port: int, workers: int, fd: int | None) -> int | None:
         CHATBOT_GENERIC_SECRET=whsec_... CHATBOT_GENERIC_OUTBOUND_URL=https://example.com/replies \\
         chatbot web --host 0.0.0.0 --port 8000 --workers 2
     """
-    import os
     import socket
 
     from chatbot import roles
 
-    service = _service()
+    service = _service(broker=False)
     sock = roles.listen(host, port) if fd is None else socket.socket(fileno=fd)
     with sock:
         logging.getLogger("chatbot").info("listening on %s", sock.getsockname())
@@ -177,15 +180,17 @@ def simulate(**options: Any) -> int:
     return play(Options(**options), environment())
 
 
-def _service() -> Service:
+def _service(*, broker: bool = True) -> Service:
     """Build this process's share of the service; it ends with its supervisor, if it has one."""
     from chatbot import logs
     from chatbot.processes import lifeline
     from chatbot.service import build
     from chatbot.settings import environment
 
+    supervised = lifeline.VARIABLE in os.environ
     lifeline.watch()
     service = build(environment())
     logs.configure(service.settings.log_level)
-    service.check()
+    # Messages are accepted without the broker, and what runs under a supervisor has seen it once.
+    service.check(broker=broker and not supervised)
     return service

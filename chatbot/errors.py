@@ -23,6 +23,10 @@ class ConfigurationError(ChatbotError):
         super().__init__("\n".join(self.problems))
 
 
+class Unreachable(ConfigurationError):
+    """A server that the configuration names does not answer: the name may be wrong, or the server may be down."""
+
+
 # The store. Dramatiq swallows every hook exception that is not a MiddlewareError, which would let a call pass
 # unguarded while the store is down: so these are MiddlewareErrors.
 class StoreError(ChatbotError, MiddlewareError):

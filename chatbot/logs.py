@@ -8,6 +8,11 @@ import logging
 def configure(level: str) -> None:
     """Log from this level on. Libraries that tell of every request are kept to warnings."""
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
-    # A dropped copy of a turn is a skipped message, so Dramatiq's worker would warn of ordinary work.
-    for name, least in {"httpx": "WARNING", "httpcore": "WARNING", "pika": "ERROR", "dramatiq.worker": "ERROR"}.items():
+    # pika logs what it raises, with tracebacks. A dropped copy of a turn is a skipped message, so Dramatiq's worker would warn of ordinary work.
+    for name, least in {
+        "httpx": "WARNING",
+        "httpcore": "WARNING",
+        "pika": "CRITICAL",
+        "dramatiq.worker": "ERROR",
+    }.items():
         logging.getLogger(name).setLevel(least)

@@ -17,7 +17,7 @@ from chatbot.actors import Actors
 from chatbot.actors.history import History
 from chatbot.brokers.admission import Admission
 from chatbot.channels.base import Channel
-from chatbot.errors import ConfigurationError, StoreUnavailable
+from chatbot.errors import ConfigurationError, StoreUnavailable, Unreachable
 from chatbot.middleware import guarded_stack
 from chatbot.model import InboundMessage
 from chatbot.responders.base import Responder
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: s for which a server may take to come up beside us.
+PATIENCE = 5.0
 #: A tap on a button ends the burst: nobody types on after it.
 _AT_ONCE = {"wait": 0, "max_wait": 0}
 
@@ -66,19 +68,12 @@ class Service:
         for close in (*closes, self.broker.close, self.store.close):
             close()
 
-    def check(self, patience: float = 5.0) -> None:
-        """Raise ConfigurationError unless the store answers within `patience` s and can be trusted with the ledger."""
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                return self.store.check()
-            except StoreUnavailable as exc:
-                if time.monotonic() > deadline:
-                    raise ConfigurationError(
-                        f"CHATBOT_STORE_URL: no store answers at {hidden(self.settings.store_url)}: "
-                        f"start it, or set the variable to where it is ({exc.__cause__ or exc})"
-                    ) from exc
-                time.sleep(0.2)
+    def check(self, *, broker: bool) -> None:
+        """Raise ConfigurationError unless the store can be trusted with the ledger, and Unreachable unless it, and if
+        asked for the broker, answers within seconds."""
+        _reached(self.store.check, "CHATBOT_STORE_URL", "store", self.settings.store_url)
+        if broker:
+            _reached(self.broker.ping, "CHATBOT_BROKER_URL", "broker", self.settings.broker_url)
 
 
 def build(variables: Mapping[str, str]) -> Service:
@@ -117,6 +112,18 @@ def _collected(problems: list[str]) -> Iterator[None]:
         yield
     except ConfigurationError as exc:
         problems += exc.problems
+
+
+def _reached(ask: Callable[[], None], variable: str, what: str, url: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except (StoreUnavailable, BrokerConnectionError) as exc:
+            if time.monotonic() > deadline:
+                where = f"{variable}: no {what} answers at {hidden(url)}"
+                raise Unreachable(f"{where}: start it, or set the variable to where it is") from exc
+        time.sleep(0.2)
 
 
 def _state(ping: Callable[[], None]) -> str:

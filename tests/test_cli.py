@@ -66,7 +66,9 @@ def test_everything_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
         ("CHATBOT_RESPONDER", "json:reply", "has no attribute 'reply'"),
         ("CHATBOT_CHANNELS", "carrier-pigeon", "known are generic, whatsapp"),
         ("CHATBOT_GENERIC_SECRET", "hunter2", "whsec_"),
-        ("CHATBOT_STORE_URL", NOWHERE, "no store answers at redis://127.0.0.1:1/0"),
+        ("CHATBOT_STORE_URL", NOWHERE, "no store answers at redis://127.0.0.1:1/0: start it"),
+        ("CHATBOT_BROKER_URL", NOWHERE, "no broker answers at redis://127.0.0.1:1/0: start it"),
+        ("CHATBOT_BROKER_URL", "amqp://guest:hunter2@127.0.0.1:1", "no broker answers at amqp://guest:***@127.0.0.1:1"),
     ],
 )
 def test_a_bad_value_is_one_line_with_the_cure(

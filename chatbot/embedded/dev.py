@@ -20,6 +20,7 @@ from chatbot.embedded.valkey import EmbeddedValkey
 from chatbot.errors import ConfigurationError
 from chatbot.processes.child import Role
 from chatbot.processes.supervisor import Supervisor
+from chatbot.service import build
 from chatbot.web.outbox import GRAPH_PATH, PATH
 
 #: s. Ctrl-C ends everything within this.
@@ -40,6 +41,7 @@ def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, thre
         chosen["CHATBOT_BROKER_URL"] = chosen.get("CHATBOT_BROKER_URL") or chosen["CHATBOT_STORE_URL"]
         here = _here(host, port)
         chosen |= _generic(chosen, state, here) | _whatsapp(chosen, state, here)
+        build(chosen).close()  # what is wrong is said once, before anything starts
         sock = stack.enter_context(roles.listen(host, port))
         web = roles.command("web", "--fd", str(sock.fileno()))
         worker = roles.command("worker", "--threads", str(threads), "--grace", str(GRACE - 1))

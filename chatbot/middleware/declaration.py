@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dramatiq
 from dramatiq.middleware import AgeLimit, Callbacks, Middleware, Pipelines, ShutdownNotifications, TimeLimit
 
+from chatbot.errors import PolicyInvalid
 from chatbot.middleware.debounce import Debounce
 from chatbot.middleware.deduplication import Deduplication
 from chatbot.middleware.guard import Guard
@@ -52,7 +53,13 @@ def declare(
 ) -> Actor[..., Any]:
     """Declare a plain function as an actor of this broker, under the guarantees given; other options are Dramatiq's."""
     policies = {"debounced": debounced, "idempotent": idempotent, "deduplicated": deduplicated}
-    options |= {name: policy for name, policy in policies.items() if policy is not None}
+    given = {name: policy for name, policy in policies.items() if policy is not None}
+    if unguarded := given.keys() - broker.actor_options:
+        raise PolicyInvalid(
+            f"nothing on this broker reads {', '.join(sorted(unguarded))}: build it with guarded_stack(store), "
+            "or add the guard with broker.add_middleware before actors are declared"
+        )
+    options |= given
     name = actor_name or fn.__name__
     actor: Actor[..., Any] = dramatiq.actor(broker=broker, queue_name=queue_name, actor_name=name, **options)(fn)
     return actor

@@ -90,3 +90,17 @@ def _start(house: Deployment, arguments: tuple[str, ...]) -> int:
 def _two(parent: int) -> list[int]:
     found = children(parent)
     return found if len(found) == 2 else []
+
+
+def test_a_child_that_starts_while_the_store_is_down_is_started_again(house: Deployment) -> None:
+    parent = _start(house, ("worker", "--processes", "2"))
+    first, _ = wait_until(lambda: _two(parent))
+    house.store.kill()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: "no store answers" in house.processes[0].output(), 20)
+    assert house.processes[0].popen.poll() is None
+    house.store.start()
+    house.start_web()
+    house.post(message("A", 1))
+    wait_until(lambda: house.partners.received, 30)
+    wait_until(lambda: (found := _two(parent)) and first not in found, 30)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chatbot.brokers.stub import StubBroker
 from chatbot.errors import PolicyInvalid
-from chatbot.middleware import Debounced, Deduplicated, Idempotent
+from chatbot.middleware import Debounced, Deduplicated, Idempotent, declare
 from tests.middleware.running import House, window
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def test_a_refused_actor_is_not_declared(memory: House) -> None:
         lambda actor: actor.send("a", "b"),
         lambda actor: actor.send(),
         lambda actor: actor.send(items="a"),
+        lambda actor: actor.send_with_options(kwargs={"items": "a"}, debounced=None),
+        lambda actor: actor.send_with_options(args=("a", "b"), debounced=None),
         lambda actor: actor.send(object()),
         lambda actor: actor.send("half an emoji: \ud83d"),
         lambda actor: actor.send("a" * 2_000_000),
@@ -139,3 +142,13 @@ def test_a_function_for_the_ttl_must_return_a_duration(memory: House, ttl: Any) 
     actor = memory.declare(one, debounced=window(), idempotent=Idempotent(key=lambda item: item, ttl=ttl))
     with pytest.raises(PolicyInvalid):
         actor.send("a1")
+
+
+def test_a_policy_that_no_guard_reads_is_refused_with_the_cure() -> None:
+    with pytest.raises(PolicyInvalid, match=r"reads debounced: build it with guarded_stack\(store\)"):
+        declare(
+            StubBroker(middleware=[]),
+            lambda items: None,
+            actor_name="a",
+            debounced=Debounced(key="k", wait=1, max_wait=1),
+        )
