@@ -8,7 +8,8 @@ import logging
 def configure(level: str) -> None:
     """Log from this level on. Libraries that tell of every request are kept to warnings."""
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True)
-    # pika logs what it raises, with tracebacks. A dropped copy of a turn is a skipped message, so Dramatiq's worker would warn of ordinary work.
+    # pika logs what it raises, with tracebacks; and a dropped copy of a turn is a skipped message, of which Dramatiq's
+    # worker would warn, although it is ordinary work.
     for name, least in {
         "httpx": "WARNING",
         "httpcore": "WARNING",

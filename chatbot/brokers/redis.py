@@ -190,7 +190,7 @@ class RedisBroker(Admission, stock.RedisBroker):
                     self.broker_id, lambda: self.client, self.scripts, self.namespace,
                     heartbeat=min(self.heartbeat, self.longest_wait), lease=self.lease,
                     timeouts=(self.heartbeat_timeout, self.dead_message_ttl),
-                    queues=lambda: sorted(list(self._holdings)), on_lost=self._drop_holdings,
+                    queues=lambda: list(self._holdings), on_lost=self._drop_holdings,
                 )  # fmt: skip
                 self._steward.start()
             return self._steward

@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import logging
+import random
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -23,12 +25,45 @@ from redis.sentinel import Sentinel
 from chatbot.brokers.urls import reading
 from chatbot.errors import ConfigurationError
 
+logger = logging.getLogger(__name__)
+
 SENTINEL = "redis+sentinel"
 #: s.
 SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
-#: Servers say so while they start, fail over or are full: it passes.
-FOR_NOW = ("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM")
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+#: The server is away, or starts, fails over or is full: it passes.
+AWAY = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ClusterError,
+    redis.exceptions.RedisClusterException,
+    redis.exceptions.TryAgainError,
+)
+#: The same, where redis-py has no class for it.
+FOR_NOW = ("LOADING", "MASTERDOWN", "BUSY", "MISCONF", "NOREPLICAS")
+
+
+class Backoff:
+    """Growing pauses, with jitter: a server that comes back is not met by everybody at once."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """The server has answered."""
+        self._pause = FIRST_PAUSE
+
+    def pause(self) -> float:
+        """Return how long to wait now, in s."""
+        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
+        return pause * random.uniform(0.5, 1)
+
+    def log(self, text: str, *args: Any) -> None:
+        """Say what is waited for, once an outage."""
+        logger.log(logging.WARNING if self._pause == FIRST_PAUSE else logging.DEBUG, text, *args)
 
 
 def is_cluster(url: str | None) -> bool:
@@ -43,10 +78,7 @@ def create_client(url: str | None, **options: Any) -> Any:
     with reading():
         client = _sentinel(url, options) if url and url.startswith(SENTINEL) else _server(url, options)
         # Unknown options would come out with the first command only. This connects to nothing.
-        pool = client.connection_pool
-        pool.connection_class(
-            **{"connection_pool": pool} if "service_name" in vars(pool) else {}, **pool.connection_kwargs
-        )
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     return client
 
 
@@ -63,19 +95,11 @@ def wrapped(client: Any = None) -> Iterator[None]:
     """Dramatiq reconnects after its own error only. A server that has become a replica is looked up again."""
     try:
         yield
-    except redis.exceptions.ResponseError as exc:
-        if not isinstance(exc, redis.exceptions.ReadOnlyError) and not str(exc).startswith(FOR_NOW):
+    except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException) as exc:
+        if not isinstance(exc, AWAY) and not str(exc).startswith(FOR_NOW):
             raise
         if isinstance(exc, redis.exceptions.ReadOnlyError) and hasattr(client, "connection_pool"):
-            with suppress(redis.exceptions.RedisError):
-                client.connection_pool.disconnect(inuse_connections=False)
-        raise ConnectionClosed(exc) from None
-    except (
-        redis.exceptions.ConnectionError,
-        redis.exceptions.TimeoutError,
-        redis.exceptions.ClusterError,
-        redis.exceptions.RedisClusterException,
-    ) as exc:
+            client.connection_pool.disconnect(inuse_connections=False)
         raise ConnectionClosed(exc) from None
 
 

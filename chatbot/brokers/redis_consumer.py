@@ -14,9 +14,8 @@ from dramatiq.common import current_millis
 from dramatiq.errors import BrokerError, ConnectionClosed, DecodeError
 from dramatiq.message import Message
 
-from chatbot.brokers.redis_clients import wrapped
+from chatbot.brokers.redis_clients import Backoff, wrapped
 from chatbot.brokers.redis_deliveries import Delivery
-from chatbot.brokers.redis_steward import backoff
 
 if TYPE_CHECKING:
     from chatbot.brokers.redis import RedisBroker
@@ -39,11 +38,15 @@ class RedisConsumer(Consumer):
         self._holdings = broker.holdings(queue_name)
         self._fetched: deque[Delivery] = deque()
         self._is_empty = False
-        self._pauses = backoff()
+        self._backoff = Backoff()
         self._closed = threading.Event()
 
     # --- fetching ---
     def __next__(self) -> MessageProxy | None:
+        if self._broker.stopping:
+            self._put_back()
+            self._closed.wait(STOPPING_PAUSE)
+            return None
         if not self._fetched:
             self._refill()
         while self._fetched:
@@ -53,16 +56,13 @@ class RedisConsumer(Consumer):
         return None
 
     def _refill(self) -> None:
-        if self._broker.stopping:
-            self._closed.wait(STOPPING_PAUSE)
-            return
         try:
             if self._holdings.room(self._prefetch, self._wait) and self._broker.steward.holds_lease(self._wait):
                 self._fetch_or_wait()
-            self._pauses = backoff()
+            self._backoff.reset()
         except ConnectionClosed as exc:
-            logger.warning("waiting for the server of queue %s: %s", self._queue, exc)
-            self._closed.wait(next(self._pauses))
+            self._backoff.log("queue %s waits for its server: %s", self._queue, exc)
+            self._closed.wait(self._backoff.pause())
 
     def _fetch_or_wait(self) -> None:
         if self._is_empty and not self._wait_on_server():
@@ -140,11 +140,15 @@ class RedisConsumer(Consumer):
         """Put back what was not handed out, and what is not to be acknowledged."""
         self._closed.set()
         try:
-            waiting, self._fetched = list(self._fetched), deque()
-            self.requeue(waiting)
+            self._put_back()
             self.requeue(self._holdings.kept())
         finally:
             self._broker.consumer_closed(self)
+
+    def _put_back(self) -> None:
+        # Before the worker puts back what it was given earlier, which then stands in front of it.
+        waiting, self._fetched = list(self._fetched), deque()
+        self.requeue(waiting)
 
     def _settle(self, verb: str, message: Any, call: Callable[[tuple[str, str]], int]) -> None:
         if message.unacknowledged:
@@ -158,7 +162,7 @@ class RedisConsumer(Consumer):
         self._holdings.remove(message)
 
     def _until_answered(self, call: Callable[[], int]) -> int:
-        deadline, pauses = time.monotonic() + self._broker.lease, backoff()
+        deadline, backoff = time.monotonic() + self._broker.lease, Backoff()
         while True:
             try:
                 return call()
@@ -168,7 +172,7 @@ class RedisConsumer(Consumer):
                     raise BrokerError(f"not acknowledged, so it will be delivered again: {exc}") from None
                 if time.monotonic() >= deadline:
                     raise
-                time.sleep(next(pauses))
+                time.sleep(backoff.pause())
 
     def _call(self, command: str, pairs: list[tuple[str, str]]) -> list[int]:
         args = [part for pair in pairs for part in pair]

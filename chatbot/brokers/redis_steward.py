@@ -7,15 +7,14 @@ waits on the server, where whoever enqueues an earlier one wakes it.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from dramatiq.errors import ConnectionClosed
 
-from chatbot.brokers.redis_clients import wrapped
+from chatbot.brokers.redis_clients import Backoff, wrapped
 from chatbot.brokers.redis_scripts import Scripts
 
 logger = logging.getLogger(__name__)
@@ -86,20 +85,23 @@ class Steward:
             self._thread.join()
 
     def _run(self) -> None:
-        pauses = backoff()
+        backoff = Backoff()
         while not self._stop.is_set():
             try:
-                wait = self._tick()
-                pauses = backoff()
-                if wait > 0 and not self._stop.is_set():
-                    with wrapped():
-                        self._client().blpop(self._wake_lists, wait)
-            except Exception as exc:
-                if not isinstance(exc, ConnectionClosed):
-                    logger.exception("the lease of %s could not be renewed", self._worker)
-                elif not self._stop.is_set():
-                    logger.warning("the lease of %s could not be renewed: %s", self._worker, exc)
-                self._stop.wait(next(pauses))
+                self._tick_and_wait()
+                backoff.reset()
+            except ConnectionClosed as exc:
+                backoff.log("the lease is not renewed while the server is away: %s", exc)
+                self._stop.wait(backoff.pause())
+            except Exception:
+                logger.exception("the lease could not be renewed")
+                self._stop.wait(backoff.pause())
+
+    def _tick_and_wait(self) -> None:
+        wait = self._tick()
+        if wait > 0 and not self._stop.is_set():
+            with wrapped():
+                self._client().blpop(self._wake_lists, wait)
 
     def _tick(self) -> float:
         """Do what is due; return how long to wait then."""
@@ -126,11 +128,3 @@ class Steward:
             self._attentive_until = now + ATTENTIVE_FOR
         most = min(self._heartbeat, ATTENTION) if now < self._attentive_until else self._heartbeat
         return max(0.0, min(wait, most))
-
-
-def backoff() -> Iterator[float]:
-    """Yield growing pauses in s, with jitter: a server that comes back is not met by everybody at once."""
-    pause = 0.05
-    while True:
-        yield pause * random.uniform(0.5, 1)
-        pause = min(pause * 2, 1.0)

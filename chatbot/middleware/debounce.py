@@ -65,13 +65,13 @@ class Debounce(Guard):
 
     def _offer(self, broker: Broker, message: Message[Any]) -> Offer | None:
         actor = broker.get_actor(message.actor_name)
-        policy = policy_of(self.option, Debounced, actor, message)
         if target := message.options.get("pipe_target"):
             self._refuse_as_target(broker, Message(**target))
-        if policy is None or (subject := resolve(policy.key, actor, message)) is None:
+        if (joins := self._joins(actor, message)) is None:
             return None
         if composed(message):
             raise NotComposable(f"{actor.actor_name!r}: {NotComposable.__doc__}")
+        policy, subject = joins
         item_id, id_ttl = self._identity(actor, message)
         window, body = policy.window(id_ttl), _body(actor, message)
         if len(body) > window.max_buffered_bytes:
@@ -79,6 +79,15 @@ class Debounce(Guard):
         return Offer(
             key=f"{actor.actor_name}/{subject}", item_id=item_id, body=body, window=window, mode=policy.on_running
         )
+
+    def _joins(self, actor: Actor[..., Any], message: Message[Any]) -> tuple[Debounced, str] | None:
+        """Return a call's policy and key; None if its actor is not debounced, or it opted out."""
+        if actor.options.get(self.option) is None:
+            return None
+        _require_one_item(actor, message)
+        policy = policy_of(self.option, Debounced, actor, message)
+        subject = None if policy is None else resolve(policy.key, actor, message)
+        return None if policy is None or subject is None else (policy, subject)
 
     def _refuse_as_target(self, broker: Broker, message: Message[Any]) -> None:
         """A pipeline's first message carries the others: later it would be too late to refuse one of them."""
@@ -142,9 +151,13 @@ class Debounce(Guard):
             self._pump.stop()
 
 
-def _body(actor: Actor[..., Any], message: Message[Any]) -> bytes:
+def _require_one_item(actor: Actor[..., Any], message: Message[Any]) -> None:
     if len(message.args) != 1 or message.kwargs:
         raise PolicyInvalid(f"{actor.actor_name!r} is debounced: send it one item, as the only positional argument")
+
+
+def _body(actor: Actor[..., Any], message: Message[Any]) -> bytes:
+    _require_one_item(actor, message)
     try:
         return msgspec.json.encode(message.args[0])
     except (TypeError, ValueError, RecursionError) as exc:

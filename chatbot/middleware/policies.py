@@ -64,7 +64,8 @@ class Debounced:
     """Calls with one key become one run with the list of them: `wait` after the last, `max_wait` after the first at the
     latest, at once when `max_items` or `max_bytes` are reached. A run is tried `attempts` times in all.
 
-    A call's own `delay` has no meaning here: the window decides.
+    A call's own `delay` has no meaning here: the window decides. Nor can a call change `attempts`, `backoff` and
+    `max_backoff`: they are the run's, which has many calls.
     """
 
     key: Key

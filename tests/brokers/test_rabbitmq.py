@@ -1,26 +1,31 @@
-"""What is particular to the RabbitMQ broker: the server confirms every publication."""
+"""What is particular to the RabbitMQ broker: confirms, queue types, and dead letters that cannot get lost."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import dramatiq.worker
 import pika
 import pytest
 from dramatiq import Worker
+from dramatiq.brokers.rabbitmq import RabbitmqBroker as StockRabbitmqBroker
 from dramatiq.errors import BrokerConnectionError
+from dramatiq.message import Message
 
-from chatbot import brokers
+from chatbot.brokers.rabbitmq import RabbitmqBroker
+from chatbot.brokers.rabbitmq_queues import QueueMismatch, unlimited
+from chatbot.errors import ConfigurationError
 from chatbot.middleware import declare, guarded_stack
 from chatbot.stores.memory import MemoryStore
 from tests.servers import RabbitmqServer
 from tests.waiting import wait_until
 
 QUEUES = ("confirmed", "confirmed.DQ", "confirmed.XQ")
+Create = Callable[..., Any]
 
 
 @pytest.fixture
@@ -34,20 +39,64 @@ def channel(rabbitmq_server: RabbitmqServer) -> Iterator[Any]:
 
 
 @pytest.fixture
-def broker(rabbitmq_server: RabbitmqServer) -> Iterator[Any]:
-    broker = brokers.create(rabbitmq_server.url, guarded_stack(MemoryStore()))
-    yield broker
-    broker.close()
+def create(rabbitmq_server: RabbitmqServer, channel: Any) -> Iterator[Create]:
+    """Returns a broker with further options."""
+    with contextlib.ExitStack() as brokers:
+
+        def make(**options: Any) -> Any:
+            options = {"url": rabbitmq_server.url, "retry_for": 0.5, **options}
+            return brokers.enter_context(
+                contextlib.closing(RabbitmqBroker(middleware=guarded_stack(MemoryStore()), **options))
+            )
+
+        yield make
+
+
+@pytest.fixture
+def broker(create: Create) -> Any:
+    return create()
 
 
 @contextlib.contextmanager
-def running(broker: Any) -> Iterator[None]:
-    worker = Worker(broker, worker_threads=1, worker_timeout=100)
+def running(broker: Any, threads: int = 1) -> Iterator[Worker]:
+    worker = Worker(broker, worker_threads=threads, worker_timeout=100)
     worker.start()
     try:
-        yield
+        yield worker
     finally:
         worker.stop()
+
+
+def open_sockets() -> set[socket.socket]:
+    gc.collect()
+    return {thing for thing in gc.get_objects() if isinstance(thing, socket.socket) and thing.fileno() != -1}
+
+
+def connections(before: set[socket.socket], server: RabbitmqServer) -> int:
+    """Return how many connections to the server this process has opened since."""
+
+    def leads_there(end: socket.socket) -> bool:
+        try:
+            return bool(end.getpeername()[1] == server.port)
+        except (OSError, IndexError, TypeError):
+            return False  # one of the pairs that wake a thread
+
+    return sum(map(leads_there, open_sockets() - before))
+
+
+# --- publishing ---
+def test_all_threads_of_a_process_publish_through_one_connection(
+    broker: Any, channel: Any, rabbitmq_server: RabbitmqServer
+) -> None:
+    before = open_sockets()
+    actor = declare(broker, print, queue_name="confirmed")
+    senders = [threading.Thread(target=actor.send, args=(n,)) for n in range(40)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert connections(before, rabbitmq_server) == 1
+    assert channel.queue_declare("confirmed", passive=True).method.message_count == 40
 
 
 def test_a_publication_to_a_deleted_queue_declares_it_again(broker: Any, channel: Any) -> None:
@@ -56,9 +105,10 @@ def test_a_publication_to_a_deleted_queue_declares_it_again(broker: Any, channel
     actor.send("lost with the queue")
     for name in QUEUES:
         channel.queue_delete(name)
-    actor.send("hello")
+    broker.enqueue_many([actor.message("hello"), actor.message("again")])
     with running(broker):
-        wait_until(lambda: calls == ["hello"])
+        wait_until(lambda: len(calls) == 2)
+    assert sorted(calls) == ["again", "hello"]
 
 
 def test_a_publication_that_the_server_refuses_is_an_error(broker: Any, channel: Any) -> None:
@@ -70,29 +120,128 @@ def test_a_publication_that_the_server_refuses_is_an_error(broker: Any, channel:
         actor.send("second")
 
 
-def test_messages_and_queues_are_durable(broker: Any, channel: Any) -> None:
-    declare(broker, print, queue_name="confirmed").send("hello")
+def test_a_publication_that_the_server_refuses_for_a_while_arrives_once(create: Create, channel: Any) -> None:
+    channel.queue_declare("confirmed", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    broker = create(retry_for=10)
+    actor = declare(broker, print, queue_name="confirmed")
+    broker.queues_pending.clear()
+    actor.send("first")
+    second = threading.Thread(target=actor.send, args=("second",))
+    second.start()
+    assert Message.decode(channel.basic_get("confirmed", auto_ack=True)[2]).args == ("first",)
+    second.join()
+    assert Message.decode(channel.basic_get("confirmed", auto_ack=True)[2]).args == ("second",)
+    assert channel.basic_get("confirmed")[0] is None
+
+
+def test_an_exchange_that_was_deleted_costs_no_delayed_message(broker: Any, channel: Any) -> None:
+    calls: list[str] = []
+    actor = declare(broker, calls.append, queue_name="confirmed")
+    actor.send_with_options(args=("before",), delay=100)
+    channel.exchange_delete("chatbot.delay.3")
+    actor.send_with_options(args=("after",), delay=100)
+    with running(broker):
+        wait_until(lambda: sorted(calls) == ["after", "before"])
+
+
+def test_a_message_that_cannot_be_written_down_does_not_stop_the_publisher(broker: Any, channel: Any) -> None:
+    actor = declare(broker, print, queue_name="confirmed")
+    with pytest.raises(TypeError):
+        broker.enqueue_many([actor.message("fine"), actor.message(object())])
+    actor.send("after")
+    assert channel.queue_declare("confirmed", passive=True).method.message_count == 2
+
+
+def test_a_closed_broker_publishes_again_when_it_is_asked_to(broker: Any, channel: Any) -> None:
+    actor = declare(broker, print, queue_name="confirmed")
+    actor.send("before")
+    broker.close()
+    actor.send("after")
+    assert channel.queue_declare("confirmed", passive=True).method.message_count == 2
+
+
+# --- queues ---
+@pytest.mark.parametrize("kind", ["quorum", "classic"])
+def test_messages_and_queues_are_durable(create: Create, channel: Any, kind: str) -> None:
+    declare(create(queue_type=kind), print, queue_name="confirmed").send("hello")
     for name in QUEUES:
         channel.queue_declare(name, passive=True, durable=True)
     properties = channel.basic_get("confirmed", auto_ack=True)[1]
     assert properties.delivery_mode == pika.DeliveryMode.Persistent.value
 
 
-def test_what_cannot_be_decoded_becomes_a_dead_letter(broker: Any, channel: Any) -> None:
+def test_classic_queues_are_those_of_plain_dramatiq(
+    create: Create, channel: Any, rabbitmq_server: RabbitmqServer
+) -> None:
+    declare(create(queue_type="classic", max_priority=5), print, queue_name="confirmed").send("hello")
+    plain = StockRabbitmqBroker(url=rabbitmq_server.url, max_priority=5)
+    plain.declare_queue("confirmed", ensure=True)
+    plain.close()
+
+
+@pytest.mark.parametrize(("there", "wanted"), [("classic", "quorum"), ("quorum", "classic")])
+def test_a_queue_of_the_other_type_is_named_with_the_cure_and_left_alone(
+    create: Create, channel: Any, there: str, wanted: str
+) -> None:
+    declare(create(queue_type=there), print, queue_name="confirmed").send("kept")
+    broker = create(queue_type=wanted)
+    actor = declare(broker, print, queue_name="confirmed")
+    for attempt in (lambda: actor.send("hello"), lambda: broker.consume("confirmed")):
+        with pytest.raises(QueueMismatch, match=r"'confirmed.*CHATBOT_RABBITMQ_QUEUES=.*delete_queue"):
+            attempt()
+    assert channel.queue_declare("confirmed", passive=True).method.message_count == 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"queue_type": "stream"}, {"max_priority": 5}, {"confirm_delivery": False}, {"url": "redis://x"}]
+)
+def test_options_that_cannot_hold_are_refused(create: Create, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        create(**options)
+
+
+def test_connections_can_be_described_as_dramatiq_does(channel: Any, rabbitmq_server: RabbitmqServer) -> None:
+    port = rabbitmq_server.port
+    for options in ({"host": "127.0.0.1", "port": port}, {"parameters": [{"host": "127.0.0.1", "port": port}]}):
+        with contextlib.closing(RabbitmqBroker(middleware=[], **options)) as broker:  # type: ignore[arg-type]
+            broker.ping()
+
+
+def test_rabbitmq_4_is_told_not_to_count_deliveries_and_3_has_no_limit() -> None:
+    assert unlimited("4.1.0") == {"x-delivery-limit": -1}
+    assert unlimited("3.10.8") == unlimited("") == {}
+
+
+# --- consuming ---
+@pytest.mark.parametrize("kind", ["quorum", "classic"])
+@pytest.mark.parametrize("queue", ["confirmed", "confirmed.DQ"])
+@pytest.mark.parametrize("body", [b"\x00 no message", b"[]", b"{}", b'{"queue_name": 1}'])
+def test_what_cannot_be_decoded_becomes_a_dead_letter(
+    create: Create, channel: Any, kind: str, queue: str, body: bytes
+) -> None:
     calls: list[str] = []
+    broker = create(queue_type=kind)
     actor = declare(broker, calls.append, queue_name="confirmed")
     actor.send("before")
-    channel.basic_publish("", "confirmed", b"\x00 no message")
+    channel.basic_publish("", queue, body)
     actor.send("after")
     with running(broker):
         wait_until(lambda: len(calls) == 2)
-        wait_until(lambda: channel.basic_get("confirmed.XQ", auto_ack=True)[2] == b"\x00 no message")
+        wait_until(lambda: channel.basic_get("confirmed.XQ", auto_ack=True)[2] == body)
 
 
-def test_a_worker_whose_queue_was_deleted_goes_on_and_keeps_no_connection(
-    broker: Any, channel: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dramatiq.worker, "CONSUMER_RESTART_DELAY_SECS", 0.1)
+def test_a_message_under_a_wrong_queues_name_runs_and_its_worker_lives_on(broker: Any, channel: Any) -> None:
+    calls: list[str] = []
+    actor = declare(broker, calls.append, queue_name="confirmed")
+    channel.queue_declare  # noqa: B018
+    actor.send("declares the queue")
+    channel.basic_publish("", "confirmed", actor.message("strayed").copy(queue_name="other").encode())
+    with running(broker) as worker:
+        wait_until(lambda: len(calls) == 2)
+        assert all(thread.is_alive() for thread in worker.workers)
+
+
+def test_a_worker_whose_queue_was_deleted_goes_on_and_keeps_no_connection(broker: Any, channel: Any) -> None:
     calls: list[str] = []
     before = open_sockets()
     actor = declare(broker, calls.append, queue_name="confirmed")
@@ -107,6 +256,43 @@ def test_a_worker_whose_queue_was_deleted_goes_on_and_keeps_no_connection(
     assert open_sockets() - before == set()
 
 
-def open_sockets() -> set[socket.socket]:
-    gc.collect()
-    return {thing for thing in gc.get_objects() if isinstance(thing, socket.socket) and thing.fileno() != -1}
+def test_an_acknowledgement_does_not_outlive_its_connection(broker: Any, channel: Any) -> None:
+    """The next connection counts its deliveries from one again: the tag would be another message's."""
+    actor = declare(broker, print, queue_name="confirmed")
+    actor.send("first")
+    consumer = broker.consume("confirmed", prefetch=2, timeout=100)
+    first = wait_until(lambda: next(consumer))
+    consumer.close()
+    again = wait_until(lambda: next(consumer))
+    assert (again.redelivered, again._tag) == (True, first._tag)
+    consumer.ack(first)
+    consumer.close()
+    wait_until(lambda: channel.queue_declare("confirmed", passive=True).method.message_count == 1)
+
+
+def test_what_is_fetched_and_kept_is_delivered_again(broker: Any, channel: Any) -> None:
+    declare(broker, print, queue_name="confirmed").send("first")
+    consumer = broker.consume("confirmed", timeout=100)
+    message = wait_until(lambda: next(consumer))
+    assert message.redelivered is False
+    message.unacknowledged = True
+    consumer.ack(message)
+    again = wait_until(lambda: next(consumer))
+    assert (again.message_id, again.redelivered) == (message.message_id, True)
+    consumer.ack(again)
+    consumer.close()
+
+
+def test_acknowledgements_of_any_order_leave_what_is_open(broker: Any, channel: Any) -> None:
+    actor = declare(broker, print, queue_name="confirmed")
+    broker.enqueue_many([actor.message(n) for n in range(10)])
+    consumer = broker.consume("confirmed", prefetch=10, timeout=100)
+    messages = [wait_until(lambda: next(consumer)) for _ in range(10)]
+    for n in (9, 0, 1, 4, 2, 7):
+        consumer.ack(messages[n])
+    consumer.nack(messages[5])
+    consumer.close()
+    left = [Message.decode(channel.basic_get("confirmed")[2]).args[0] for _ in range(3)]
+    assert sorted(left) == [3, 6, 8]
+    assert channel.basic_get("confirmed")[0] is None
+    assert Message.decode(wait_until(lambda: channel.basic_get("confirmed.XQ")[2])).args == (5,)

@@ -34,6 +34,7 @@ from chatbot.brokers.stub import StubBroker
 from chatbot.middleware import guarded_stack
 from chatbot.stores.base import Store
 from chatbot.stores.memory import MemoryStore
+from tests.brokers.rabbitmq_server import PromptRabbitmqServer
 from tests.servers import PrivateServer
 
 NUMBERS = itertools.count()
@@ -180,6 +181,14 @@ class RabbitmqTransport(Transport):
         super().__init__()
         self.server, self._kind = server, kind
 
+    @classmethod
+    def private(cls) -> RabbitmqTransport:
+        """Start a server that the test may kill."""
+        server = PromptRabbitmqServer()
+        transport = cls(server)
+        transport._exit.enter_context(server)
+        return transport
+
     def create(self, middleware: list[Middleware]) -> Admission:
         return RabbitmqBroker(url=self.server.url, middleware=middleware, queue_type=self._kind)
 
@@ -251,5 +260,5 @@ BROKERS: dict[str, Factory] = {
 #: The same on servers that a test may kill.
 MORTAL: dict[str, Factory] = {
     "redis": lambda request: RedisTransport(request.getfixturevalue("private_redis")()),
-    "rabbitmq": lambda request: RabbitmqTransport(request.getfixturevalue("private_rabbitmq")()),
+    "rabbitmq": lambda _: RabbitmqTransport.private(),
 }
