@@ -19,6 +19,7 @@ from chatbot.brokers import rabbitmq_queues as queues
 from chatbot.brokers.admission import Admission, Publication
 from chatbot.brokers.rabbitmq_consumer import RabbitmqConsumer, RabbitmqMessage, pauses
 from chatbot.brokers.rabbitmq_nodes import HEARTBEAT, Nodes
+from chatbot.brokers.rabbitmq_outcomes import closed, publication
 from chatbot.brokers.rabbitmq_publisher import Envelope, Fate, Publisher
 from chatbot.brokers.rabbitmq_queues import QueueType
 from chatbot.brokers.urls import reading
@@ -123,7 +124,7 @@ class RabbitmqBroker(Admission, stock.RabbitmqBroker):
         """Put a body among the dead letters of a queue. Raises ConnectionClosed if it may not be there."""
         fates, error = self._deliver([self.grave(queue_name, body)])
         if fates != ["confirmed"]:
-            raise _closed(error)
+            raise closed(error)
 
     def _envelope(self, queue: str, exchange: str, key: str, message: Message[Any]) -> Envelope:
         if exchange:
@@ -146,7 +147,7 @@ class RabbitmqBroker(Admission, stock.RabbitmqBroker):
         for message, fate in zip(hooked, fates, strict=True):
             if fate == "confirmed":
                 self.emit_after("enqueue", message, delay)
-        return _publication(hooked, fates, error, refusal)
+        return publication(hooked, fates, error, refusal)
 
     def _prepared(self, message: Message[Any], delay: int | None) -> tuple[Message[Any], Envelope]:
         """Return a message as the hooks of Dramatiq have it, and as it travels."""
@@ -235,21 +236,3 @@ def _nodes(url: str | list[str]) -> list[str]:
 
 def _durable(priority: int | None = None) -> pika.BasicProperties:
     return pika.BasicProperties(delivery_mode=2, priority=priority)
-
-
-def _publication(
-    messages: list[Message[Any]], fates: list[Fate], error: BaseException | str | None, refusal: BaseException | None
-) -> Publication:
-    """Say what of a batch is published, what may be, and what is not."""
-    good = next((i for i, fate in enumerate(fates) if fate != "confirmed"), len(fates))
-    if good == len(fates):
-        return Publication(messages, 0 if refusal is None else 1, refusal)
-    # What comes after the first failure and may be in a queue must stay claimed.
-    doubtful = [i for i, fate in enumerate(fates) if i == good or (i > good and fate in ("confirmed", "unknown"))]
-    return Publication(messages[:good], doubtful[-1] + 1 - good, _closed(error, fates[good]))
-
-
-def _closed(error: BaseException | str | None, fate: str = "unknown") -> BaseException:
-    if isinstance(error, BrokerError):
-        return error
-    return ConnectionClosed(error or f"the message is {fate}")

@@ -94,7 +94,7 @@ class RabbitmqConsumer(Consumer):
             self._broker.prepare(self._queue)
             self._deliveries = Deliveries(self._broker.nodes, self._queue, self._prefetch)
         except ConnectionClosed as exc:
-            logger.warning("no consumer for %s yet: %s", self._queue, exc.message)
+            logger.warning("no consumer for %s yet: %r", self._queue, exc.message)
             return False
         self._pauses = pauses()
         return True

@@ -4,6 +4,10 @@ A delay in ms is written with 16 digits of base 4, and there is one queue for ea
 holds its messages for that part of the delay and hands them to the exchange of the next place, so all messages of a
 queue wait equally long: the server looks at the head of a queue only. Dead lettering is at-least-once, so a message
 leaves a queue when the next one has it. NServiceBus and Celery 5.5 do the same with base 2; base 4 halves the steps.
+
+After a crash of a node, a queue may hand on a message before the next queue is up. None is lost, but the server tries
+again only after `dead_letter_worker_publisher_confirm_timeout` (ms, of the application rabbit in advanced.config),
+three minutes by default: a few seconds are better.
 """
 
 from __future__ import annotations
