@@ -6,6 +6,7 @@ broker. Best effort: the broker's queue holds the message itself. Turns are not 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -56,7 +57,8 @@ class DeadLetters(Middleware):
         self._store, self._most, self._ttl = store, most, ms(ttl)
 
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:
-        letter = msgspec.json.encode(_letter(message), enc_hook=repr)
+        # Not msgspec: an argument may hold half of a surrogate pair, which is no UTF-8 but can be escaped.
+        letter = json.dumps(msgspec.to_builtins(_letter(message), enc_hook=repr)).encode()
         try:
             self._store.remember(_SUBJECT, message.message_id, letter, self._most, self._ttl)
         except StoreUnavailable as exc:
@@ -65,7 +67,7 @@ class DeadLetters(Middleware):
     def letters(self) -> list[DeadLetter]:
         """Return the dead letters, newest first. Raises StoreUnavailable."""
         oldest = time.time() * 1000 - self._ttl
-        found = (msgspec.json.decode(raw, type=DeadLetter) for raw in reversed(self._store.recall(_SUBJECT)))
+        found = (msgspec.convert(json.loads(raw), DeadLetter) for raw in reversed(self._store.recall(_SUBJECT)))
         return [letter for letter in found if letter.last_at >= oldest]
 
 

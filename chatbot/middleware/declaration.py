@@ -9,6 +9,7 @@ import dramatiq
 from dramatiq.middleware import AgeLimit, Callbacks, Middleware, Pipelines, ShutdownNotifications, TimeLimit
 
 from chatbot.errors import PolicyInvalid
+from chatbot.middleware.dead_letters import DeadLetters
 from chatbot.middleware.debounce import Debounce
 from chatbot.middleware.deduplication import Deduplication
 from chatbot.middleware.guard import Guard
@@ -34,10 +35,12 @@ def guards(store: Store, *, again: Duration = AGAIN) -> list[Guard]:
 
 
 def guarded_stack(store: Store, *, again: Duration = AGAIN) -> list[Middleware]:
-    """Return Dramatiq's default middleware with our Retries in place of its own, and the three guards."""
+    """Return Dramatiq's default middleware with our Retries in place of its own, the three guards, and the journal of
+    dead letters."""
     # What comes last is the first to hear of a run's end: an interrupt in one of the others would lose their work.
     interrupts = [ShutdownNotifications(), TimeLimit()]
-    return [AgeLimit(), Callbacks(), Pipelines(), Retries(), *guards(store, again=again), *interrupts]
+    stock = [AgeLimit(), Callbacks(), Pipelines(), Retries()]
+    return [DeadLetters(store), *stock, *guards(store, again=again), *interrupts]
 
 
 def declare(

@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 @pytest.fixture(params=["stub", "redis", "rabbitmq"])
 def broker(request: pytest.FixtureRequest) -> Iterator[Any]:
     store = MemoryStore()
-    stack = [*guarded_stack(store), DeadLetters(store)]
+    stack = guarded_stack(store)
     if request.param == "stub":
         broker: Any = StubBroker(middleware=stack)
     else:
@@ -80,6 +80,16 @@ def test_a_permanent_error_is_a_letter_after_one_attempt(broker: Any, letters: C
     (letter,) = worked(broker, letters)
     assert letter.attempts == 1
     assert "gone" in letter.error
+
+
+def test_garbage_in_arguments_and_errors_does_not_keep_a_letter_out() -> None:
+    store = MemoryStore()
+    message: Any = dramatiq.Message(queue_name="q", actor_name="a", args=("\ud800",), kwargs={}, options={})
+    proxy = dramatiq.MessageProxy(message)
+    proxy.stuff_exception(ValueError("\udfff"))
+    DeadLetters(store).after_nack(StubBroker(middleware=[]), proxy)
+    (letter,) = DeadLetters(store).letters()
+    assert letter.args == ["\ud800"]
 
 
 def test_the_newest_letters_are_kept_and_come_first() -> None:
