@@ -57,8 +57,10 @@ class NotComposable(GuardError):
 class Suppressed(GuardError):
     """The call was absorbed by a guard, so it is not published."""
 
-    def __init__(self, outcome: str) -> None:
+    def __init__(self, outcome: str, original: str | None = None) -> None:
         self.outcome = outcome
+        #: The message id of the call that this one repeats, where a guard knows it.
+        self.original = original
         super().__init__(f"the call was not published: {outcome}")
 
 

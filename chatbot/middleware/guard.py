@@ -109,7 +109,7 @@ class Guard(PatientMiddleware):
             # Dramatiq swallows any other error, and publishes the call unguarded.
             raise GuardError(f"the guards could not be asked about {message}: {exc!r}") from exc
         if not _admitted(answer):
-            raise Suppressed(answer.options["outcome"])
+            raise Suppressed(answer.options["outcome"], answer.options.get("original"))
         message.options["outcome"] = "enqueued"
 
 

@@ -59,10 +59,11 @@ def test_a_call_that_joins_a_window_raises_suppressed(foreign: House) -> None:
 
 def test_a_duplicate_raises_suppressed_and_the_original_is_marked(foreign: House) -> None:
     actor = foreign.declare(one, deduplicated=MINUTE)
-    assert actor.send("x").options["outcome"] == "enqueued"
+    original = actor.send("x")
+    assert original.options["outcome"] == "enqueued"
     with pytest.raises(Suppressed) as suppressed:
         actor.send("x")
-    assert suppressed.value.outcome == "duplicate"
+    assert (suppressed.value.outcome, suppressed.value.original) == ("duplicate", original.message_id)
     assert queued(foreign) == 1
 
 
