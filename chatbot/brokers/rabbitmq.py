@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 #: s. What the server refuses, or no node takes, is tried again for so long.
 RETRY_FOR = 3.0
 #: s. A confirm that takes longer, because the server is blocked or elects a leader, counts as lost.
-CONFIRM_TIMEOUT = 30.0
+CONFIRM_TIMEOUT = 10.0
 
 
 class RabbitmqBroker(Admission, stock.RabbitmqBroker):

@@ -132,6 +132,9 @@ class Publisher:
             unsent = batch in self._inbox
             if unsent:
                 self._inbox.remove(batch)
+            elif self._session is not None:
+                # After a leader was lost, what follows an unconfirmed message on its channel may wait for it for ever.
+                self._session.replace()
         batch.settle_rest("unsent" if unsent else "unknown", f"no confirm within {timeout:g} s")
 
     def _run(self) -> None:

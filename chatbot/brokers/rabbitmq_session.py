@@ -46,6 +46,10 @@ class PublishingSession:
         """Have a look at what waits to be sent. May be called from any thread while the session is the publisher's."""
         self._connection.ioloop.add_callback_threadsafe(self._drain)
 
+    def replace(self) -> None:
+        """End the connection, so that the next batch gets another. To be called like `wake`."""
+        self._connection.ioloop.add_callback_threadsafe(self._end)
+
     def close(self) -> None:
         """Give back what the loop holds, which has ended."""
         if not self._connection.is_closed:
@@ -83,6 +87,10 @@ class PublishingSession:
         if getattr(error, "reply_code", None) == 404:
             self._settle_missing(error)
         self._settle_all("unknown", error)
+        if self._connection.is_open:
+            self._connection.close()
+
+    def _end(self) -> None:
         if self._connection.is_open:
             self._connection.close()
 

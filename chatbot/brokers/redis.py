@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from chatbot.brokers.admission import Admission, Publication
-from chatbot.brokers.redis_clients import close_client, create_client, is_cluster, wrapped
+from chatbot.brokers.redis_clients import close_client, create_client, is_cluster, socket_timeout, tagged, wrapped
 from chatbot.brokers.redis_consumer import RedisConsumer
 from chatbot.brokers.redis_deliveries import Delivery, Holdings, Together
 from chatbot.brokers.redis_scripts import Scripts
@@ -64,9 +64,7 @@ class RedisBroker(Admission, stock.RedisBroker):
     ) -> None:
         Broker.__init__(self, middleware=middleware)
         self.broker_id = str(uuid4())
-        # A cluster keeps keys with the same tag together.
-        tagged = "{" in namespace or not (is_cluster(url) or hasattr(client, "get_node_from_key"))
-        self.namespace = namespace if tagged else f"{{{namespace}}}"
+        self.namespace = tagged(namespace) if is_cluster(url, client) else namespace
         self.maintenance_chance = maintenance_chance
         self.heartbeat_timeout, self.dead_message_ttl = heartbeat_timeout, dead_message_ttl
         self.heartbeat, self.lease = heartbeat, lease
@@ -95,8 +93,7 @@ class RedisBroker(Admission, stock.RedisBroker):
     @property
     def longest_wait(self) -> float:
         """For how long a command may block, in s: shorter than the client's socket timeout, which the URL may set."""
-        kwargs = getattr(getattr(self.client, "connection_pool", None), "connection_kwargs", None)
-        timeout = (kwargs if kwargs is not None else self.client.get_connection_kwargs()).get("socket_timeout")
+        timeout = socket_timeout(self.client)
         return min(LONGEST_WAIT, timeout / 2) if timeout else LONGEST_WAIT
 
     def ping(self) -> None:

@@ -66,9 +66,11 @@ class Backoff:
         logger.log(logging.WARNING if self._pause == FIRST_PAUSE else logging.DEBUG, text, *args)
 
 
-def is_cluster(url: str | None) -> bool:
-    """Say whether a URL names a node of a cluster."""
-    return dict(parse_qsl(urlsplit(url or "").query)).get("cluster", "").lower() in ("true", "1", "yes")
+def is_cluster(url: str | None, client: Any = None) -> bool:
+    """Say whether a URL names a node of a cluster, or a client is one's."""
+    return isinstance(client, RedisCluster) or dict(parse_qsl(urlsplit(url or "").query)).get(
+        "cluster", ""
+    ).lower() in ("true", "1", "yes")
 
 
 def create_client(url: str | None, **options: Any) -> Any:
@@ -80,6 +82,18 @@ def create_client(url: str | None, **options: Any) -> Any:
         # Unknown options would come out with the first command only. This connects to nothing.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     return client
+
+
+def tagged(namespace: str) -> str:
+    """Return a namespace whose keys a cluster keeps together."""
+    return namespace if "{" in namespace else f"{{{namespace}}}"
+
+
+def socket_timeout(client: Any) -> float | None:
+    """Return for how long a client waits for an answer, in s; None if for ever."""
+    pool = getattr(client, "connection_pool", None)
+    kwargs = client.get_connection_kwargs() if pool is None else pool.connection_kwargs
+    return kwargs.get("socket_timeout")  # type: ignore[no-any-return]
 
 
 def close_client(client: Any) -> None:

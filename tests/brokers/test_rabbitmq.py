@@ -233,7 +233,6 @@ def test_what_cannot_be_decoded_becomes_a_dead_letter(
 def test_a_message_under_a_wrong_queues_name_runs_and_its_worker_lives_on(broker: Any, channel: Any) -> None:
     calls: list[str] = []
     actor = declare(broker, calls.append, queue_name="confirmed")
-    channel.queue_declare  # noqa: B018
     actor.send("declares the queue")
     channel.basic_publish("", "confirmed", actor.message("strayed").copy(queue_name="other").encode())
     with running(broker) as worker:

@@ -1,0 +1,232 @@
+"""More than one server, and TLS: a Sentinel that promotes a replica, and a cluster of three masters."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from dramatiq import Worker
+from redis.sentinel import Sentinel
+
+from chatbot import brokers
+from chatbot.brokers.redis import RedisBroker
+from chatbot.brokers.redis_clients import create_client
+from chatbot.errors import ConfigurationError
+from chatbot.middleware import declare, guarded_stack
+from chatbot.stores.memory import MemoryStore
+from tests.brokers.redis_crew import Crew
+from tests.servers import RedisServer, find_valkey, free_port
+from tests.waiting import wait_until
+
+NewRedis = Callable[..., RedisServer]
+NewCrew = Callable[[str], Crew]
+SLOTS = 16_384
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Iterator[NewCrew]:
+    with ExitStack() as stack:
+        yield lambda url: stack.enter_context(Crew(url, tmp_path))
+
+
+# --- URLs ---
+def test_a_sentinel_url_names_sentinels_service_and_database() -> None:
+    client = create_client(
+        "redis+sentinel://me:p%40ss@one:1,two,[::1]:3/main/5?socket_timeout=9&sentinel_password=other&ssl=true"
+    )
+    pool = client.connection_pool
+    nodes = [sentinel.connection_pool.connection_kwargs for sentinel in pool.sentinel_manager.sentinels]
+    assert [(node["host"], node["port"]) for node in nodes] == [("one", 1), ("two", 26_379), ("::1", 3)]
+    assert {node["password"] for node in nodes} == {"other"}
+    wanted = {"username": "me", "password": "p@ss", "db": 5, "socket_timeout": 9}
+    assert pool.connection_kwargs.items() >= wanted.items()
+    assert (pool.service_name, pool.connection_class.__name__) == ("main", "SentinelManagedSSLConnection")
+
+
+@pytest.mark.parametrize(
+    "rest", ["host:1", "/main", "host:port/main", "me:s3cret@host:1/main?no_such_option=1", "me:s3cret@host"]
+)
+def test_a_sentinel_url_that_cannot_be_read_is_an_error_without_its_password(rest: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        brokers.create(f"redis+sentinel://{rest}", [])
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_cluster_gets_a_namespace_with_a_tag_and_is_not_asked_for_its_nodes_yet() -> None:
+    url = "redis://127.0.0.1:1/?cluster=true"
+    assert RedisBroker(url=url, middleware=[]).namespace == "{dramatiq}"
+    assert RedisBroker(url=url, middleware=[], namespace="my{tag}").namespace == "my{tag}"
+
+
+# --- TLS ---
+@pytest.mark.long
+def test_a_broker_works_over_tls(private_redis: NewRedis, tmp_path: Path) -> None:
+    cert, key, port = tmp_path / "cert.pem", tmp_path / "key.pem", free_port()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-out", str(cert), "-keyout", str(key)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    private_redis(
+        None, "--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key),
+        "--tls-ca-cert-file", str(cert), "--tls-auth-clients", "no",
+    )  # fmt: skip
+    calls: list[int] = []
+    broker = brokers.create(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={cert}", guarded_stack(MemoryStore()))
+    actor = declare(broker, calls.append)
+    worker = Worker(broker, worker_threads=1, worker_timeout=100)
+    worker.start()
+    actor.send(1)
+    actor.send_with_options(args=(2,), delay=100)
+    wait_until(lambda: calls == [1, 2])
+    worker.stop()
+    broker.close()
+
+
+# --- Sentinel ---
+class SentinelServer(RedisServer):
+    """A Sentinel that alone decides that a master is gone."""
+
+    def __init__(self, master: RedisServer) -> None:
+        super().__init__()
+        self._master = master
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.port}/main/0"
+
+    def _launch(self) -> None:
+        config = self.directory / "sentinel.conf"
+        config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self.directory}\n"
+            f"sentinel monitor main 127.0.0.1 {self._master.port} 1\n"
+            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
+        )
+        self.process = self._spawn([self._binary, str(config), "--sentinel"])
+
+
+@pytest.fixture
+def master(private_redis: NewRedis) -> RedisServer:
+    return private_redis(None, "--repl-diskless-sync-delay", "0")
+
+
+@pytest.fixture
+def replica(master: RedisServer, private_redis: NewRedis) -> RedisServer:
+    return private_redis(None, "--replicaof", "127.0.0.1", str(master.port))
+
+
+@pytest.fixture
+def sentinel(master: RedisServer, replica: RedisServer) -> Iterator[SentinelServer]:
+    with ExitStack() as stack:
+        server = SentinelServer(master)
+        stack.enter_context(server)
+        seen = Sentinel([("127.0.0.1", server.port)])
+        stack.callback(lambda: [one.close() for one in seen.sentinels])
+        wait_until(lambda: seen.discover_slaves("main"), 30)
+        yield server
+
+
+@pytest.mark.long
+def test_a_fail_over_loses_nothing_and_work_goes_on(
+    master: RedisServer, replica: RedisServer, sentinel: SentinelServer, team: NewCrew
+) -> None:
+    crew = team(sentinel.url)
+    numbers = itertools.count()
+    crew.hire()
+    crew.hire()
+    for _ in range(20):
+        crew.send(next(numbers), ms=300)
+    for _ in range(20):
+        crew.send(next(numbers), delay=6_000)
+    with closing(redis.Redis.from_url(master.url)) as client:
+        assert client.wait(1, 5_000) == 1
+    master.kill()
+    sent = iter(numbers)
+
+    def answers() -> bool:
+        try:
+            crew.send(next(sent))
+        except Exception:
+            return False
+        return True
+
+    wait_until(answers, 20)
+    for _ in range(20):
+        crew.send(next(sent))
+    wait_until(crew.done, 30)
+    assert crew.journal.run_after_acknowledgement() == set()
+
+
+# --- a cluster ---
+class Cluster:
+    """Three masters without replicas."""
+
+    def __init__(self, nodes: list[RedisServer]) -> None:
+        self.nodes = nodes
+        with ExitStack() as stack:
+            clients = [stack.enter_context(closing(redis.Redis(port=node.port))) for node in nodes]
+            for i, client in enumerate(clients):
+                first, last = i * SLOTS // len(nodes), (i + 1) * SLOTS // len(nodes) - 1
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
+            for client in clients:
+                wait_until(lambda client=client: self.is_well(client), 30)
+            slot = clients[0].execute_command("CLUSTER", "KEYSLOT", "{dramatiq}")
+        self.owner = nodes[slot * len(nodes) // SLOTS]
+        self.url = f"{nodes[0].url}?cluster=true"
+
+    def is_well(self, client: Any) -> bool:
+        info = client.execute_command("CLUSTER", "INFO")
+        text = info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
+        return text["cluster_state"] == "ok" and int(text["cluster_known_nodes"]) == len(self.nodes)
+
+
+@pytest.fixture(params=["redis", "valkey"])
+def cluster(request: pytest.FixtureRequest, private_redis: NewRedis) -> Cluster:
+    binary = find_valkey() if request.param == "valkey" else None
+    return Cluster(
+        [private_redis(binary, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000") for _ in range(3)]
+    )
+
+
+@pytest.mark.long
+def test_a_cluster_runs_calls_batches_delays_and_retries(cluster: Cluster) -> None:
+    calls: list[int] = []
+
+    def fail_once(number: int) -> None:
+        calls.append(number)
+        if calls.count(number) == 1 and number == 7:
+            raise RuntimeError("again")
+
+    broker = brokers.create(cluster.url, guarded_stack(MemoryStore()))
+    broker.ping()
+    actor = declare(broker, fail_once, min_backoff=1, max_backoff=5)
+    worker = Worker(broker, worker_threads=2, worker_timeout=100)
+    worker.start()
+    actor.send(0)
+    actor.send_with_options(args=(1,), delay=300)
+    broker.enqueue_many([actor.message(n) for n in range(2, 10)])
+    wait_until(lambda: sorted(calls) == [0, 1, 2, 3, 4, 5, 6, 7, 7, 8, 9])
+    worker.stop()
+    broker.close()
+
+
+@pytest.mark.long
+def test_a_cluster_whose_master_is_killed_and_comes_back_loses_nothing(cluster: Cluster, team: NewCrew) -> None:
+    crew = team(cluster.url)
+    crew.hire()
+    crew.hire()
+    for number in range(40):
+        crew.send(number, ms=100)
+    for number in range(40, 60):
+        crew.send(number, delay=3_000)
+    cluster.owner.kill()
+    cluster.owner.start()
+    wait_until(crew.done, 40)
+    assert crew.journal.run_after_acknowledgement() == set()
