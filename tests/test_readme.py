@@ -34,7 +34,8 @@ def test_the_guarded_actors_work(redis_server: RedisServer, tmp_path: Path) -> N
     path = tmp_path / "own_project.py"
     path.write_text(program)
     shown = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60, check=True).stdout
-    assert sorted(shown.splitlines()) == ["charged 7", "indexed [0, 1, 2]", "report of monday"]
+    indexed = [{"id": number, "shelf": "a"} for number in range(3)]
+    assert sorted(shown.splitlines()) == ["charge {'id': 7}", f"index {indexed}", "report monday"]
 
 
 def test_links_lead_somewhere() -> None:
