@@ -159,6 +159,20 @@ def test_who_has_no_lease_gets_nothing(new_broker: NewBroker, client: redis.Redi
     assert client.llen("dramatiq:default") == 1
 
 
+def test_a_publication_that_is_repeated_after_it_was_acknowledged_stays_one(
+    new_broker: NewBroker, client: redis.Redis
+) -> None:
+    broker = new_broker()
+    args = ["default", "an id", "", Message("default", "nobody", (), {}, {"redis_message_id": "an id"}).encode()]
+    broker.scripts("enqueue", *args)
+    consumer = broker.consume("default", prefetch=1, timeout=1_000)
+    consumer.ack(next(consumer))
+    broker.scripts("enqueue", *args)
+    assert client.llen("dramatiq:default") == client.hlen("dramatiq:default.msgs") == 0
+    assert 0 < client.pttl("dramatiq:__sent__.an id") <= 30_000
+    consumer.close()
+
+
 def test_a_command_that_is_sent_twice_publishes_once(new_broker: NewBroker, client: redis.Redis) -> None:
     broker = new_broker()
     for _ in range(2):

@@ -113,10 +113,6 @@ def test_a_server_that_hangs_loses_nothing(server: RedisServer, crew: Crew, load
     assert_all_done(crew)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="a publication whose answer was lost is sent again, and runs again if it was acknowledged by then",
-)
 def test_connections_that_break_lose_and_repeat_nothing(server: RedisServer, crew: Crew, load: Load) -> None:
     crew.hire()
     crew.hire()

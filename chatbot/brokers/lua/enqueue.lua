@@ -3,6 +3,10 @@
 -- KEYS: namespace. ARGV: for each message its queue, id, delay in ms (or nothing) and body.
 local ns, now, wake = KEYS[1], milliseconds(), false
 
+-- A client that lost the answer sends the same call again, by when its messages may have run: so the call is remembered
+-- for longer than any client repeats it. Its first id is its own: every publication has new ones.
+if not redis.call("set", ns .. ":__sent__." .. ARGV[2], 1, "NX", "PX", 30000) then return end
+
 -- Only a worker of this kind promotes from the sorted set. While there is none, a delayed message goes where Dramatiq's
 -- own workers look, and the next worker of this kind collects it from there.
 local function is_promoted()
@@ -22,8 +26,10 @@ end
 for i = 1, #ARGV, 4 do
   local queue, id, ms, body = ns .. ":" .. ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
   if ms and ms > 0 then
-    if redis.call("hsetnx", queue .. ".DQ.msgs", id, body) == 1 then delay(queue, id, ms) end
-  elseif redis.call("hsetnx", queue .. ".msgs", id, body) == 1 then
+    redis.call("hset", queue .. ".DQ.msgs", id, body)
+    delay(queue, id, ms)
+  else
+    redis.call("hset", queue .. ".msgs", id, body)
     redis.call("rpush", queue, id)
   end
 end
