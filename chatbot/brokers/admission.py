@@ -29,6 +29,8 @@ class Admission(_Base):
 
     #: Tells the guards that they need not look at `before_enqueue`.
     admits = True
+    #: A consumer that is asked to settle a message marked `unacknowledged` puts it back instead.
+    takes_back = True
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Publish a message unless a guard absorbs it; `options["outcome"]` of what is returned says which.

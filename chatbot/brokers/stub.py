@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from dramatiq.brokers import stub
@@ -31,7 +31,19 @@ class StubBroker(Admission, stub.StubBroker):
 
 
 class _Consumer(stub._StubConsumer):
-    """Gives back what a stopped worker has not run; Dramatiq's own drops it."""
+    """Gives back what a stopped worker has not run, or what is not to be settled; Dramatiq's own drops it."""
+
+    def ack(self, message: MessageProxy) -> None:
+        self._settle(message, super().ack)
+
+    def nack(self, message: MessageProxy) -> None:
+        self._settle(message, super().nack)
+
+    def _settle(self, message: MessageProxy, settle: Callable[[MessageProxy], None]) -> None:
+        if getattr(message, "unacknowledged", False):
+            self.requeue([message])
+        else:
+            settle(message)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         for message in messages:

@@ -64,8 +64,9 @@ class PatientMiddleware(Middleware):
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         self.patience.end()
 
+    # Consumers of ours take such a message back when they are asked to settle it; of others, only an error stops them.
     def before_ack(self, broker: Broker, message: MessageProxy) -> None:
-        if getattr(message, "unacknowledged", False):
+        if getattr(message, "unacknowledged", False) and not getattr(broker, "takes_back", False):
             raise GuardError(f"{message.message_id} is not acknowledged: the broker keeps it for another worker")
 
     before_nack = before_ack

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 from dramatiq import Broker
 from dramatiq.middleware import Middleware
 
 from chatbot.middleware import declare
+from chatbot.middleware.patience import keep
 from tests.conformance.broker_harness import Transport
 from tests.waiting import wait_until
 
@@ -80,6 +82,32 @@ def test_acknowledgements_and_rejections_are_announced(transport: Transport) -> 
         wait_until(lambda: len(witness.ended) == 4)
     assert [what for what, n in witness.ended if n == 0] == ["before ack", "after ack"]
     assert [what for what, n in witness.ended if n == 1] == ["before nack", "after nack"]
+
+
+class Keeper(Middleware):
+    """Keeps the first delivery of a message from being settled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[str] = []
+
+    def after_process_message(self, broker: Broker, message: Any, *, result: Any = None, exception: Any = None) -> None:
+        if not self.kept:
+            self.kept.append(message.message_id)
+            keep(message)
+
+
+def test_a_kept_message_is_delivered_again_without_an_error(
+    transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = transport.broker(Keeper())
+    runs: list[int] = []
+    actor = declare(broker, runs.append, queue_name=transport.queue())
+    with transport.worker(broker):
+        actor.send(1)
+        wait_until(lambda: len(runs) == 2)
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+    assert transport.waiting(actor.queue_name) == 0
 
 
 def test_many_delays_that_end_together_run_once_each(transport: Transport) -> None:

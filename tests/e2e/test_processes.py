@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
@@ -37,37 +36,6 @@ def test_children_end_when_their_parent_is_killed(house: Deployment, arguments: 
     below = wait_until(lambda: _two(parent))
     house.processes[0].kill()
     wait_until(lambda: gone(*below))
-
-
-def test_a_worker_told_to_stop_finishes_what_it_runs(house: Deployment) -> None:
-    house.start_web()
-    worker = house.start_worker("--processes", "2")
-    house.partners.free.clear()
-    house.post(message("A", 1))
-    wait_until(lambda: house.partners.asked)
-    worker.popen.send_signal(signal.SIGTERM)
-    assert stays(lambda: worker.popen.poll() is None, 0.5)
-    house.partners.free.set()
-    assert worker.popen.wait(15) == 0
-    house.start_worker()
-    wait_until(lambda: house.partners.received)
-    assert len(house.partners.asked) == 1
-
-
-def test_a_worker_hands_back_what_it_cannot_finish_within_its_grace(house: Deployment) -> None:
-    house.start_web()
-    worker = house.start_worker("--grace", "1")
-    house.partners.free.clear()
-    house.post(message("A", 1))
-    wait_until(lambda: house.partners.asked)
-    started = time.monotonic()
-    worker.popen.send_signal(signal.SIGTERM)
-    worker.popen.wait(10)
-    assert time.monotonic() - started < 6
-    house.partners.free.set()
-    house.start_worker()
-    wait_until(lambda: house.partners.received, 20)
-    assert stays(lambda: len(house.partners.received) == 1, 1.0)
 
 
 def test_a_second_signal_stops_at_once(house: Deployment) -> None:
