@@ -23,7 +23,7 @@ setup: $(STAMP) ## Install the locked packages and this project into .venv (agai
 	@:
 
 # The order matters: an environment that was interrupted has no stamp, and is completed the next time.
-$(STAMP): requirements/dev.txt pyproject.toml $(BIN)/python
+$(STAMP): requirements/dev.txt requirements/dashboard.txt pyproject.toml $(BIN)/python
 	@total=$$(grep -c '^[a-z].*==' requirements/dev.txt); echo "Installing $$total packages ..."; \
 	{ PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes -r requirements/dev.txt || echo "pip failed"; } | { \
 		n=0; while read -r word rest; do case "$$word $$rest" in \
@@ -31,6 +31,7 @@ $(STAMP): requirements/dev.txt pyproject.toml $(BIN)/python
 			"Installing collected"*) echo "  unpacking";; \
 			"pip failed") exit 1;; \
 		esac; done; }
+	@$(PIP) install --quiet --require-hashes --no-deps -r requirements/dashboard.txt
 	@PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "Ready: $$($(BIN)/python --version) in .venv"
@@ -75,7 +76,8 @@ lock: setup ## Renew the lock from pyproject.toml (UPGRADE=1: with the newest ve
 	@$(LOCK) pyproject.toml requirements/build.in -o requirements/run.txt
 	@$(LOCK) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
-	@echo "Renewed: requirements/run.txt dev.txt bootstrap.txt"
+	@$(LOCK) --no-deps requirements/dashboard.in -o requirements/dashboard.txt
+	@echo "Renewed: requirements/run.txt dev.txt bootstrap.txt dashboard.txt"
 
 clean: ## Remove .venv and everything that was built (not .state, which is data)
 	@rm -rf .venv build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
