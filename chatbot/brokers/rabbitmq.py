@@ -18,7 +18,7 @@ from chatbot.brokers import rabbitmq_delays as delays
 from chatbot.brokers import rabbitmq_queues as queues
 from chatbot.brokers.admission import Admission, Publication
 from chatbot.brokers.rabbitmq_consumer import RabbitmqConsumer, RabbitmqMessage, pauses
-from chatbot.brokers.rabbitmq_nodes import HEARTBEAT, Nodes
+from chatbot.brokers.rabbitmq_nodes import HEARTBEAT, AccessRefused, Nodes
 from chatbot.brokers.rabbitmq_outcomes import closed, publication
 from chatbot.brokers.rabbitmq_publisher import Envelope, Fate, Publisher
 from chatbot.brokers.rabbitmq_queues import QueueType
@@ -63,9 +63,9 @@ class RabbitmqBroker(Admission, stock.RabbitmqBroker):
             raise ConfigurationError("confirm_delivery cannot be off: what is not confirmed may be lost")
         with reading():
             super().__init__(url=None if url is None else _nodes(url), confirm_delivery=True, **options)
-        self.queue_type, self._retry_for, self._confirm_timeout = queue_type, retry_for, confirm_timeout
+        self.queue_type, self._retry_for = queue_type, retry_for
         self.nodes = Nodes(self.parameters if isinstance(self.parameters, list) else [self.parameters], heartbeat)
-        self.publisher = Publisher(self.nodes)
+        self.publisher = Publisher(self.nodes, confirm_timeout)
         self._declaring = threading.Lock()
         self._has_ladder = False
 
@@ -165,12 +165,12 @@ class RabbitmqBroker(Admission, stock.RabbitmqBroker):
         open_, error = list(range(len(envelopes))), None
         deadline = time.monotonic() + self._retry_for
         for pause in pauses():
-            batch = self.publisher.publish([envelopes[i] for i in open_], self._confirm_timeout)
+            batch = self.publisher.publish([envelopes[i] for i in open_])
             for i, fate in zip(open_, batch.fates, strict=True):
                 fates[i] = fate or "unknown"
             error = batch.error or error
             open_ = [i for i in open_ if fates[i] in ("refused", "unroutable", "unsent")]
-            if not open_ or time.monotonic() + pause > deadline:
+            if not open_ or isinstance(error, AccessRefused) or time.monotonic() + pause > deadline:
                 break
             time.sleep(pause)
             try:

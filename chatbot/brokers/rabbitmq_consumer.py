@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from dramatiq.broker import Consumer
 from dramatiq.brokers import rabbitmq as stock
@@ -14,8 +14,9 @@ from dramatiq.common import current_millis, dq_name, q_name
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 
+from chatbot.brokers.messages import read
 from chatbot.brokers.rabbitmq_deliveries import Deliveries, Delivery
-from chatbot.brokers.rabbitmq_nodes import LOST
+from chatbot.brokers.rabbitmq_nodes import LOST, AccessRefused
 from chatbot.brokers.rabbitmq_publisher import Batch, Envelope
 
 if TYPE_CHECKING:
@@ -66,12 +67,14 @@ class RabbitmqConsumer(Consumer):
 
     def ack(self, message: MessageProxy) -> None:
         """Acknowledge a message, unless it has gone back to the server with its connection."""
-        assert isinstance(message, RabbitmqMessage)
+        if not _delivered(message):
+            return
         message.deliveries.settle(message._tag, "requeue" if _kept(message) else "ack")
 
     def nack(self, message: MessageProxy) -> None:
         """Move a message to the dead letters. Raises ConnectionClosed if it has not got there."""
-        assert isinstance(message, RabbitmqMessage)
+        if not _delivered(message):
+            return
         if _kept(message):
             message.deliveries.settle(message._tag, "requeue")
         elif self._broker.queue_type == "quorum":
@@ -93,6 +96,8 @@ class RabbitmqConsumer(Consumer):
         try:
             self._broker.prepare(self._queue)
             self._deliveries = Deliveries(self._broker.nodes, self._queue, self._prefetch)
+        except AccessRefused:
+            raise
         except ConnectionClosed as exc:
             logger.warning("no consumer for %s yet: %r", self._queue, exc.message)
             return False
@@ -154,9 +159,7 @@ def pauses() -> Iterator[float]:
 
 
 def _decoded(body: bytes, queue: str) -> Message[Any]:
-    message: Message[Any] = Message.decode(body)
-    if not isinstance(message.options, dict):
-        raise ValueError("the options are no object")
+    message = read(body)
     # A worker finds a message's consumer by this name, and ends if there is none.
     return message if message.queue_name == queue else message.copy(queue_name=queue)
 
@@ -173,3 +176,10 @@ def _eta(message: Message[Any], moves: bool) -> float | None:
 
 def _kept(message: MessageProxy) -> bool:
     return bool(getattr(message, "unacknowledged", False))
+
+
+def _delivered(message: MessageProxy) -> TypeGuard[RabbitmqMessage]:
+    if isinstance(message, RabbitmqMessage):
+        return True
+    logger.warning("%r is not acknowledged: it is no delivery of this broker", message)
+    return False

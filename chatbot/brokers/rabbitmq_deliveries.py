@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pika.exceptions
 
-from chatbot.brokers.rabbitmq_nodes import LOST, Nodes, close, wrapped
+from chatbot.brokers.rabbitmq_nodes import GOODBYE, LOST, Nodes, answering, close, wrapped
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Deliveries:
         self._error: BaseException | None = None
         self._connection = nodes.open(f"consumer:{queue}")
         try:
-            with wrapped():
+            with wrapped(), answering(self._connection):
                 self._channel = self._connection.channel()
                 self._channel.basic_qos(prefetch_count=prefetch)
                 self._channel.add_on_cancel_callback(self._on_cancel)
@@ -56,17 +56,12 @@ class Deliveries:
         """Wait up to `timeout` s for a delivery. Raises one of LOST when there will be no more."""
         try:
             if not self._arrived:
-                self._patience = timeout
-                self._connection.process_data_events(timeout)
+                self._look(timeout)
             if self._error is not None:
                 raise self._error
-            if not self._channel.is_open:
-                raise pika.exceptions.ChannelWrongStateError("the server has closed the channel")
         except BaseException as exc:
-            self._error = self._error or exc
+            self._fail(exc)
             raise
-        finally:
-            self._turn()
         return self._arrived.popleft() if self._arrived else None
 
     def settle(self, tag: int, verdict: Verdict) -> None:
@@ -82,7 +77,7 @@ class Deliveries:
         if safely:
             self.settle(tag, "ack")
             return
-        self._error = self._error or ConnectionError("a message could not be moved")
+        self._fail(ConnectionError("a message could not be moved"))
         self._interrupt(lambda: None)
 
     def is_alive(self) -> bool:
@@ -99,17 +94,15 @@ class Deliveries:
 
     def close(self) -> None:
         """Send the verdicts that wait, and give the rest back."""
-        with suppress(*LOST):
+        with suppress(*LOST), answering(self._connection, GOODBYE):
             self._flush()
             self._channel.close()
         close(self._connection)
-        self._error = self._error or ConnectionError("closed")
-        self._turn()
+        self._fail(ConnectionError("closed"))
 
-    def _turn(self) -> None:
+    def _fail(self, error: BaseException) -> None:
         with self._changed:
-            self._turns += 1
-            self._looked = time.monotonic()
+            self._error = self._error or error
             self._changed.notify_all()
 
     def _interrupt(self, callback: Any) -> None:
@@ -117,12 +110,23 @@ class Deliveries:
             self._connection.add_callback_threadsafe(callback)
 
     # --- in the thread of the connection ---
+    def _look(self, timeout: float) -> None:
+        self._patience, began = timeout, time.monotonic()
+        self._connection.process_data_events(timeout)
+        if not self._channel.is_open:
+            raise pika.exceptions.ChannelWrongStateError("the server has closed the channel")
+        with self._changed:
+            self._turns += 1
+            if time.monotonic() - began <= timeout + SILENCE:
+                self._looked = time.monotonic()  # else the process was paused, and that may have been after the look
+            self._changed.notify_all()
+
     def _on_delivery(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         self._held[method.delivery_tag] = None
         self._arrived.append(Delivery(method.delivery_tag, body, method.redelivered))
 
     def _on_cancel(self, _frame: Any) -> None:
-        self._error = pika.exceptions.ConsumerCancelled("the server has cancelled the consumer: its queue is gone")
+        self._fail(pika.exceptions.ConsumerCancelled("the server has cancelled the consumer: its queue is gone"))
 
     def _flush(self) -> None:
         with self._changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +16,28 @@ import pika.exceptions
 from dramatiq.errors import ConnectionClosed
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
+from chatbot.errors import ConfigurationError
+
 #: s. The server gives a silent connection up after two of these, and hands its messages to others.
 HEARTBEAT = 10
 #: s. A ping is given up after this long per node.
 PING_TIMEOUT = 2.0
+#: s. A node that keeps its connection alive, but does not answer what it is asked, is given up after this long.
+ANSWER_TIMEOUT = 15.0
+#: s. One that was told goodbye, and says nothing, is left after this long.
+GOODBYE = 5.0
 
 #: What a lost connection, or one that cannot be had, comes as. A node that hangs, has no address or speaks no TLS is
 #: no AMQPError; pika asserts where it meets a connection that another thread has seen closing.
 LOST = (pika.exceptions.AMQPError, AMQPConnectorException, OSError, AssertionError)
+
+#: What the server says of a user, a virtual host or a permission: 403 is access-refused, 530 is not-allowed. Limits on
+#: the number of connections are 530, too, but they pass.
+_REFUSAL = re.compile(r"ClosedByBroker: \((?:403|530)\) (?!.*limit)(.*)", re.DOTALL)
+
+
+class AccessRefused(ConfigurationError, ConnectionClosed):
+    """The server does not let this user in: trying again is of no use."""
 
 
 class Nodes:
@@ -47,7 +62,7 @@ class Nodes:
         """Lend a channel of a connection that ends with the block. Raises ConnectionClosed if it ends before."""
         connection = self.open(role)
         try:
-            with wrapped():
+            with wrapped(), answering(connection):
                 yield connection.channel()
         finally:
             close(connection)
@@ -62,7 +77,8 @@ def close(connection: pika.BlockingConnection) -> None:
     """Close a connection, whatever state it is in."""
     try:
         if connection.is_open:
-            connection.close()
+            with answering(connection, GOODBYE):
+                connection.close()
     except LOST:
         pass  # it is closed, which is what was wanted
 
@@ -73,7 +89,34 @@ def wrapped() -> Iterator[None]:
     try:
         yield
     except LOST as exc:
-        raise ConnectionClosed(exc) from None
+        raise failure(exc) from None
+
+
+def failure(error: BaseException) -> ConnectionClosed:
+    """Return what to raise for a connection that was lost, or cannot be had."""
+    if refusal := _REFUSAL.search(repr(error)):
+        said = refusal[1].strip("\\\"')")
+        return AccessRefused(
+            "RabbitMQ lets nobody in with what CHATBOT_BROKER_URL says: check user, password, virtual host (/ is %2F) "
+            f"and the user's permissions. The server says: {said}"
+        )
+    return ConnectionClosed(error)
+
+
+@contextmanager
+def answering(connection: pika.BlockingConnection, timeout: float = ANSWER_TIMEOUT) -> Iterator[None]:
+    """Bound the calls of the block, which wait for their answers: pika does so for ever while heartbeats come."""
+    loop = connection._impl
+
+    def leave() -> None:
+        loop._terminate_stream(TimeoutError(f"no answer within {timeout:g} s"))
+
+    timer = loop._adapter_call_later(timeout, leave) if connection.is_open else None
+    try:
+        yield
+    finally:
+        if timer is not None and connection.is_open:
+            loop._adapter_remove_timeout(timer)
 
 
 def _with_heartbeat(node: Any, heartbeat: int) -> Any:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pika
+from dramatiq.errors import ConnectionClosed
 
-from chatbot.brokers.rabbitmq_nodes import Nodes
+from chatbot.brokers.rabbitmq_nodes import GOODBYE, AccessRefused, Nodes, failure
 from chatbot.brokers.rabbitmq_session import PublishingSession
 
 logger = logging.getLogger(__name__)
@@ -22,9 +23,6 @@ logger = logging.getLogger(__name__)
 #: refused: the server said no. unroutable: there is no such queue. unsent: no connection, or a blocked one.
 #: After these three the message is in no queue. unknown: the connection was lost before the confirm came.
 Fate = Literal["confirmed", "refused", "unroutable", "unsent", "unknown"]
-
-#: s. Closing waits for so long until the server says goodbye.
-GOODBYE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +66,32 @@ class Batch:
 
 
 class Publisher:
-    """The thread. It starts, and connects, with the first batch; a lost connection comes back with the next."""
+    """The thread. It starts, and connects, with the first batch; a lost connection comes back with the next.
 
-    def __init__(self, nodes: Nodes) -> None:
-        self._nodes = nodes
+    A server that says nothing about a publication for `patience` s has lost it, or its leader.
+    """
+
+    def __init__(self, nodes: Nodes, patience: float) -> None:
+        self._nodes, self._patience = nodes, patience
         self._changed = threading.Condition()
         self._inbox: deque[Batch] = deque()
         self._thread: threading.Thread | None = None
         self._session: PublishingSession | None = None
         self._closing = False
 
-    def publish(self, publications: Sequence[Envelope], timeout: float) -> Batch:
-        """Return a batch when everything about it is known, but within `timeout` s."""
+    def publish(self, publications: Sequence[Envelope]) -> Batch:
+        """Return a batch when everything about it is known, or nothing more within the publisher's patience."""
         batch = Batch(publications)
         if publications:
             self.submit(batch)
-            if not batch.finished.wait(timeout):
-                self._give_up(batch, timeout)
+            if not batch.finished.wait(self._patience):
+                self._give_up(batch)
         return batch
 
     def submit(self, batch: Batch) -> None:
         """Send a batch whose `done` is called from the thread."""
         with self._changed:
-            if self._thread is None or not self._thread.is_alive():
+            if not self.is_running():
                 self._start()
             self._inbox.append(batch)
             self._wake()
@@ -102,6 +103,10 @@ class Publisher:
             self._wake()
         if thread is not None and thread is not threading.current_thread():
             thread.join(GOODBYE)
+
+    def is_running(self) -> bool:
+        """Say whether the thread lives."""
+        return self._thread is not None and self._thread.is_alive()
 
     def take(self) -> list[Batch]:
         """Return what waits to be sent."""
@@ -127,15 +132,14 @@ class Publisher:
         if self._session is not None:
             self._session.wake()
 
-    def _give_up(self, batch: Batch, timeout: float) -> None:
+    def _give_up(self, batch: Batch) -> None:
         with self._changed:
             unsent = batch in self._inbox
             if unsent:
                 self._inbox.remove(batch)
-            elif self._session is not None:
-                # After a leader was lost, what follows an unconfirmed message on its channel may wait for it for ever.
-                self._session.replace()
-        batch.settle_rest("unsent" if unsent else "unknown", f"no confirm within {timeout:g} s")
+            blocked = self._session.blocked if self._session is not None else ""
+        why = f"RabbitMQ takes no messages: {blocked}" if blocked else f"no confirm within {self._patience:g} s"
+        batch.settle_rest("unsent" if unsent else "unknown", why)
 
     def _run(self) -> None:
         while self._has_work():
@@ -153,9 +157,9 @@ class Publisher:
 
     def _serve(self) -> None:
         """Publish through the first node that can be had, until its connection ends."""
-        error: BaseException | str | None = None
+        errors: list[ConnectionClosed] = []
         for node in self._nodes.shuffled("publisher"):
-            session = PublishingSession(node, self)
+            session = PublishingSession(node, self, self._patience)
             with self._changed:
                 self._session = session
             try:
@@ -166,8 +170,11 @@ class Publisher:
                 session.close()
             if session.ready:
                 return
-            error = error or session.error
-        self._fail("unsent", error)
+            if session.error is not None:
+                errors.append(failure(session.error))
+        # A node that refuses says more than one that is down.
+        errors.sort(key=lambda error: not isinstance(error, AccessRefused))
+        self._fail("unsent", next(iter(errors), None))
 
     def _fail(self, fate: Fate, error: BaseException | str | None) -> None:
         for batch in self.take():

@@ -1,33 +1,36 @@
-"""The publisher's connection while it lasts: what was sent on it, and what the server said of it."""
+"""The publisher's connection while it lasts, and the channel that it publishes on."""
 
 from __future__ import annotations
 
 import logging
-from itertools import takewhile
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import pika
-import pika.exceptions
+
+from chatbot.brokers.rabbitmq_channel import PublishingChannel
+from chatbot.brokers.rabbitmq_nodes import GOODBYE
 
 if TYPE_CHECKING:
-    from chatbot.brokers.rabbitmq_publisher import Batch, Fate, Publisher
+    from chatbot.brokers.rabbitmq_publisher import Publisher
 
 logger = logging.getLogger(__name__)
 
 
 class PublishingSession:
-    """Everything but `wake` is called in the publisher's thread."""
+    """Everything but `wake` is called in the publisher's thread. An answer may take `patience` s."""
 
-    def __init__(self, node: Any, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, node: Any, publisher: Publisher, patience: float) -> None:
+        self._publisher, self._patience = publisher, patience
         self.ready = False
         self.error: BaseException | None = None
-        self._blocked = False
-        self._channel: Any = None
-        self._sent = 0
-        #: Delivery tag -> the batch and the place in it, in the order of the tags.
-        self._unconfirmed: dict[int, tuple[Batch, int]] = {}
-        self._returned: set[int] = set()
+        #: Why the server takes nothing at the moment, in its own words.
+        self.blocked = ""
+        self._unblocked = -math.inf
+        self._channel: PublishingChannel | None = None
+        #: The one that is published on, and those that wait for their last confirms.
+        self._channels: list[PublishingChannel] = []
         self._connection = pika.SelectConnection(
             node,
             on_open_callback=self._on_open,
@@ -40,110 +43,93 @@ class PublishingSession:
         try:
             self._connection.ioloop.start()
         finally:
-            self._settle_all("unknown", self.error or "the publisher's thread has failed")
+            self._settle_all(self.error or "the publisher's thread has failed")
 
     def wake(self) -> None:
         """Have a look at what waits to be sent. May be called from any thread while the session is the publisher's."""
         self._connection.ioloop.add_callback_threadsafe(self._drain)
 
-    def replace(self) -> None:
-        """End the connection, so that the next batch gets another. To be called like `wake`."""
-        self._connection.ioloop.add_callback_threadsafe(self._end)
-
     def close(self) -> None:
         """Give back what the loop holds, which has ended."""
         if not self._connection.is_closed:
-            self._connection._terminate_stream(RuntimeError("the publisher's thread has failed"))
+            self._leave("the publisher's thread has failed")
         self._connection.ioloop.close()
 
     # --- the connection ---
     def _on_open(self, connection: Any) -> None:
-        connection.add_on_connection_blocked_callback(lambda *_: self._set_blocked(True))
-        connection.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(False))
-        connection.channel(on_open_callback=self._on_channel)
+        connection.add_on_connection_blocked_callback(lambda _, frame: self._on_blocked(frame.method.reason))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._on_unblocked())
+        self._renew()
+        self._watch()
 
-    def _on_channel(self, channel: Any) -> None:
-        self._channel = channel
-        channel.add_on_close_callback(self._on_channel_closed)
-        channel.add_on_return_callback(self._on_return)
-        channel.confirm_delivery(self._on_confirm, callback=self._on_ready)
+    def _on_blocked(self, reason: str) -> None:
+        logger.warning("RabbitMQ takes no messages: %s", reason)
+        self.blocked = reason or "its connection is blocked"
 
-    def _on_ready(self, _frame: Any) -> None:
-        self.ready = True
-        self._drain()
-
-    def _set_blocked(self, blocked: bool) -> None:
-        if blocked:
-            logger.warning("RabbitMQ is short of memory or disk space, and takes no messages")
-        self._blocked = blocked
+    def _on_unblocked(self) -> None:
+        logger.warning("RabbitMQ takes messages again")
+        self.blocked, self._unblocked = "", time.monotonic()
         self._drain()
 
     def _on_end(self, _connection: Any, error: BaseException) -> None:
         self.error = error
-        self._settle_all("unknown", error)
+        self._settle_all(error)
         self._connection.ioloop.stop()
 
-    def _on_channel_closed(self, _channel: Any, error: BaseException) -> None:
-        if getattr(error, "reply_code", None) == 404:
-            self._settle_missing(error)
-        self._settle_all("unknown", error)
-        if self._connection.is_open:
-            self._connection.close()
+    def _watch(self) -> None:
+        """Leave a server that owes an answer for too long. A blocked one reads nothing, so it owes none."""
+        asked = min((at for one in self._channels if (at := one.waiting_since()) is not None), default=math.inf)
+        if not self.blocked and time.monotonic() - max(asked, self._unblocked) > self._patience:
+            # After a leader was lost, a confirm may never come. Nor need there be an answer to a goodbye.
+            self._leave(f"no answer within {self._patience:g} s")
+        else:
+            self._connection.ioloop.call_later(self._patience / 4, self._watch)
 
     def _end(self) -> None:
         if self._connection.is_open:
+            self._connection.ioloop.call_later(GOODBYE, lambda: self._leave("no answer to a goodbye"))
             self._connection.close()
 
-    # --- sending ---
-    def _drain(self) -> None:
-        if self._publisher.closing and (self._connection.is_open or self._connection.is_closed):
-            if self._connection.is_open:
-                self._connection.close()
-            return
-        if self.ready and not self._blocked and self._channel.is_open:
-            for batch in self._publisher.take():
-                self._send(batch)
+    def _leave(self, why: str) -> None:
+        self._connection._terminate_stream(TimeoutError(why))
 
-    def _send(self, batch: Batch) -> None:
-        for i, one in enumerate(batch.publications):
-            try:
-                self._channel.basic_publish(one.exchange, one.routing_key, one.body, one.properties, mandatory=True)
-            except Exception as exc:
-                # A name that AMQP cannot carry, or a channel that has just been closed: nothing was sent.
-                batch.settle(i, "unsent", exc)
+    def _settle_all(self, error: BaseException | str) -> None:
+        for channel in self._channels:
+            channel.settle_all("unknown", error)
+
+    # --- the channel ---
+    def on_ready(self, channel: PublishingChannel) -> None:
+        """Begin to send."""
+        self.ready = True
+        self._drain()
+
+    def on_refusal(self, channel: PublishingChannel) -> None:
+        """Go on with another channel.
+
+        Up to 3.12.4, a channel that meets a quorum queue for the first time while its leader's node is down refuses
+        whatever is for that queue until the node is back, whoever leads by then
+        (rabbitmq/rabbitmq-server, bd9f2a1396).
+        """
+        if channel is self._channel and self._connection.is_open:
+            self._renew()
+            channel.retire()
+
+    def on_closed(self, channel: PublishingChannel) -> None:
+        """Go on with another channel, unless the connection ends, too."""
+        self._channels.remove(channel)
+        if channel is self._channel and self._connection.is_open:
+            if channel.ready:
+                self._renew()
             else:
-                self._sent += 1
-                self._unconfirmed[self._sent] = batch, i
+                self._end()
 
-    # --- what the server says ---
-    def _on_return(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
-        # A message comes back just before its confirm, without its tag.
-        for tag, (batch, i) in self._unconfirmed.items():
-            one = batch.publications[i]
-            same = (one.exchange, one.routing_key, one.body) == (method.exchange, method.routing_key, body)
-            if same and tag not in self._returned:
-                self._returned.add(tag)
-                return
+    def _renew(self) -> None:
+        self._channel = PublishingChannel(self._connection, self)
+        self._channels.append(self._channel)
 
-    def _on_confirm(self, frame: Any) -> None:
-        said = frame.method
-        fate: Fate = "confirmed" if isinstance(said, pika.spec.Basic.Ack) else "refused"
-        until: int = said.delivery_tag
-        tags = list(takewhile(lambda tag: tag <= until, self._unconfirmed)) if said.multiple else [until]
-        for tag in tags:
-            self._settle(tag, "unroutable" if tag in self._returned else fate)
-
-    def _settle(self, tag: int, fate: Fate, error: BaseException | str | None = None) -> None:
-        self._returned.discard(tag)
-        batch, i = self._unconfirmed.pop(tag)
-        batch.settle(i, fate, error)
-
-    def _settle_missing(self, error: BaseException) -> None:
-        """The channel ended with the first publication to an exchange that is gone; the server took none after it."""
-        named = [tag for tag, (batch, i) in self._unconfirmed.items() if batch.publications[i].exchange]
-        for tag in [tag for tag in self._unconfirmed if named and tag >= named[0]]:
-            self._settle(tag, "unroutable", error)
-
-    def _settle_all(self, fate: Fate, error: BaseException | str) -> None:
-        for tag in list(self._unconfirmed):
-            self._settle(tag, fate, error)
+    def _drain(self) -> None:
+        if self._publisher.closing:
+            self._end()
+        elif self._channel is not None and self._channel.ready and not self.blocked:
+            for batch in self._publisher.take():
+                self._channel.send(batch)

@@ -9,33 +9,24 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.brokers.rabbitmq_server import PromptRabbitmqServer
-from tests.servers import PrivateServer, _listens, free_port
+from tests.brokers.rabbitmq_server import INSPECTED
+from tests.servers import PrivateServer, RabbitmqServer, _listens, free_port
 from tests.waiting import wait_until
 
 
-class ClusterNode(PromptRabbitmqServer):
-    """A node that shares its port mapper and its cookie with the others, and finds them by name."""
+class ClusterNode(RabbitmqServer):
+    """A node that shares its port mapper and its cookie with the others, and joins the first one by its name."""
 
     start_timeout = 120.0
 
-    def __init__(self, epmd_port: int, cookie: str) -> None:
-        super().__init__()
-        self._epmd_port, self._cookie = epmd_port, cookie
-        self.mates: list[ClusterNode] = []
+    def __init__(self, epmd_port: int, cookie: str, first: ClusterNode | None) -> None:
+        super().__init__(INSPECTED)
+        self._epmd_port, self._cookie, self._first = epmd_port, cookie, first
 
     @property
     def name(self) -> str:
         """What the other nodes call it."""
         return self._node
-
-    def launch(self) -> None:
-        """Start it without waiting: the nodes wait for each other."""
-        self._launch()
-
-    def await_ready(self) -> None:
-        """Wait until it serves clients."""
-        wait_until(self.is_ready, self.start_timeout, f"no answer: {self.tail()}", 0.1)
 
     def _take_other_ports(self) -> None:
         mapper = getattr(self, "_epmd_port", 0)
@@ -52,10 +43,11 @@ class ClusterNode(PromptRabbitmqServer):
             cookie.write_text(self._cookie)
             cookie.chmod(0o400)
         super()._write_files()
-        with (self.directory / "rabbitmq.conf").open("a") as config:
-            config.write("cluster_formation.peer_discovery_backend = classic_config\n")
-            for i, mate in enumerate(self.mates, 1):
-                config.write(f"cluster_formation.classic_config.nodes.{i} = {mate.name}\n")
+        if self._first is not None:
+            with (self.directory / "rabbitmq.conf").open("a") as config:
+                config.write("cluster_formation.peer_discovery_backend = classic_config\n")
+                for i, node in enumerate([self._first, self], 1):
+                    config.write(f"cluster_formation.classic_config.nodes.{i} = {node.name}\n")
 
     def _end(self, signum: int) -> None:
         PrivateServer._end(self, signum)  # the port mapper stays: it is the others', too
@@ -67,9 +59,8 @@ class Cluster:
     def __init__(self, size: int = 3) -> None:
         port, cookie = free_port(), f"CHATBOT{random.SystemRandom().getrandbits(64)}"
         self._epmd_port = port
-        self.nodes = [ClusterNode(port, cookie) for _ in range(size)]
-        for node in self.nodes:
-            node.mates = self.nodes
+        first = ClusterNode(port, cookie, None)
+        self.nodes = [first, *(ClusterNode(port, cookie, first) for _ in range(size - 1))]
         self._exit = ExitStack()
 
     @property
@@ -85,10 +76,9 @@ class Cluster:
         self._exit.callback(mapper.kill)
         wait_until(lambda: _listens(self._epmd_port), 10, "epmd does not start")
         for node in self.nodes:
+            # One after the other: nodes that wait for each other may do so for long.
             self._exit.callback(node.close)
-            node.launch()
-        for node in self.nodes:
-            node.await_ready()
+            node.start()
         return self
 
     def __exit__(self, *exc: object) -> None:

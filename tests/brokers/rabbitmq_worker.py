@@ -1,6 +1,7 @@
 """A worker process that a test may kill or freeze. It writes down what it starts and ends, each in one line.
 
-Arguments: the URL, the queue, the file to write to, the file whose coming lets held calls end, and the heartbeat in s.
+Arguments: the URL, the queue, the file to write to, the file whose coming lets held calls end, the heartbeat in s, and
+the type of the queue.
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ def runner(log: Path, gate: Path, name: str) -> Callable[..., None]:
     return run
 
 
-def main(url: str, queue: str, log: str, gate: str, heartbeat: str) -> None:
+def main(url: str, queue: str, log: str, gate: str, heartbeat: str, queue_type: Any) -> None:
     """Work until somebody ends this process."""
-    broker: Any = RabbitmqBroker(url=url, middleware=guarded_stack(MemoryStore()), heartbeat=int(heartbeat))
+    broker: Any = RabbitmqBroker(
+        url=url, middleware=guarded_stack(MemoryStore()), heartbeat=int(heartbeat), queue_type=queue_type
+    )
     declare(broker, runner(Path(log), Path(gate), "child"), actor_name="run", queue_name=queue)
     dramatiq.Worker(broker, worker_threads=4).start()
     # The pipe closes when the test ends, however it ends.

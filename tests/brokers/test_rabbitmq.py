@@ -12,12 +12,13 @@ from typing import Any
 import pika
 import pytest
 from dramatiq import Worker
+from dramatiq.broker import MessageProxy
 from dramatiq.brokers.rabbitmq import RabbitmqBroker as StockRabbitmqBroker
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.message import Message
 
 from chatbot.brokers.rabbitmq import RabbitmqBroker
-from chatbot.brokers.rabbitmq_queues import QueueMismatch, unlimited
+from chatbot.brokers.rabbitmq_queues import QueueMismatch
 from chatbot.errors import ConfigurationError
 from chatbot.middleware import declare, guarded_stack
 from chatbot.stores.memory import MemoryStore
@@ -207,11 +208,6 @@ def test_connections_can_be_described_as_dramatiq_does(channel: Any, rabbitmq_se
             broker.ping()
 
 
-def test_rabbitmq_4_is_told_not_to_count_deliveries_and_3_has_no_limit() -> None:
-    assert unlimited("4.1.0") == {"x-delivery-limit": -1}
-    assert unlimited("3.10.8") == unlimited("") == {}
-
-
 # --- consuming ---
 @pytest.mark.parametrize("kind", ["quorum", "classic"])
 @pytest.mark.parametrize("queue", ["confirmed", "confirmed.DQ"])
@@ -280,6 +276,16 @@ def test_what_is_fetched_and_kept_is_delivered_again(broker: Any, channel: Any) 
     assert (again.message_id, again.redelivered) == (message.message_id, True)
     consumer.ack(again)
     consumer.close()
+
+
+def test_what_this_broker_did_not_deliver_is_not_settled(broker: Any, channel: Any) -> None:
+    declare(broker, print, queue_name="confirmed").send("mine")
+    consumer = broker.consume("confirmed", timeout=100)
+    message = wait_until(lambda: next(consumer))
+    for settle in (consumer.ack, consumer.nack):
+        settle(MessageProxy(message._message))
+    consumer.close()
+    wait_until(lambda: channel.queue_declare("confirmed", passive=True).method.message_count == 1)
 
 
 def test_acknowledgements_of_any_order_leave_what_is_open(broker: Any, channel: Any) -> None:

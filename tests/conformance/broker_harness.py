@@ -34,8 +34,7 @@ from chatbot.brokers.stub import StubBroker
 from chatbot.middleware import guarded_stack
 from chatbot.stores.base import Store
 from chatbot.stores.memory import MemoryStore
-from tests.brokers.rabbitmq_server import PromptRabbitmqServer
-from tests.servers import PrivateServer
+from tests.servers import PrivateServer, RabbitmqServer
 
 NUMBERS = itertools.count()
 #: Plain actors fail fast in tests: both are ms.
@@ -184,7 +183,7 @@ class RabbitmqTransport(Transport):
     @classmethod
     def private(cls) -> RabbitmqTransport:
         """Start a server that the test may kill."""
-        server = PromptRabbitmqServer()
+        server = RabbitmqServer()
         transport = cls(server)
         transport._exit.enter_context(server)
         return transport
