@@ -71,7 +71,7 @@ def work(service: Service, *, queues: Sequence[str], threads: int, grace: float)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
-    worker = Worker(service.broker, queues=queues, threads=threads)
+    worker = Worker(service.broker, queues=queues, worker_threads=threads)
     service.broker.emit_after("process_boot")  # as Dramatiq's own command does: time limits start here
     worker.start()
     logger.info("working on %s with %d threads", ", ".join(queues) or "all queues", threads)

@@ -35,8 +35,8 @@ class Admission(_Base):
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Publish a message unless a guard absorbs it; `options["outcome"]` of what is returned says which.
 
-        The outcome is enqueued, absorbed, duplicate or overflow. Raises what the guards raise, and
-        dramatiq.ConnectionClosed if the message may not have been published.
+        The outcome is enqueued, absorbed, duplicate or overflow; of an edit also amended, withdrawn or late. Raises
+        what the guards raise, and dramatiq.ConnectionClosed if the message may not have been published.
         """
         (returned,) = self._publish(admit(self, [message]), delay)
         return returned

@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from chatbot.brokers.admission import Admission, Publication
 from chatbot.brokers.redis_clients import close_client, create_client, is_cluster, socket_timeout, tagged, wrapped
-from chatbot.brokers.redis_consumer import RedisConsumer
+from chatbot.brokers.redis_consumer import NoDeliveries, RedisConsumer
 from chatbot.brokers.redis_deliveries import Delivery, Holdings, Together
 from chatbot.brokers.redis_scripts import Scripts
 from chatbot.brokers.redis_steward import Steward
@@ -113,18 +113,9 @@ class RedisBroker(Admission, stock.RedisBroker):
             close_client(self._connected)
 
     # --- queues ---
-    def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue. Delayed messages wait on the server, so there is no delay queue for a worker to consume."""
-        if queue_name not in self.queues:
-            self.emit_before("declare_queue", queue_name)
-            self.queues.add(queue_name)
-            self.emit_after("declare_queue", queue_name)
-
     def do_qsize(self, queue_name: str) -> int:
         """Return how many messages of a queue are not done, delayed ones included."""
-        queue = f"{self.namespace}:{q_name(queue_name)}"
-        with wrapped(self.client):
-            return int(self.client.hlen(f"{queue}.msgs")) + int(self.client.hlen(f"{queue}.DQ.msgs"))
+        return int(self.scripts("size", q_name(queue_name)))
 
     def do_purge(self, queue_name: str) -> None:
         """Drop a queue's messages."""
@@ -171,7 +162,12 @@ class RedisBroker(Admission, stock.RedisBroker):
 
     # --- consuming ---
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5_000) -> Consumer:
-        """Return a consumer; the first one takes a lease for this process. `timeout` (ms) ends a wait in vain."""
+        """Return a consumer; the first one takes a lease for this process. `timeout` (ms) ends a wait in vain.
+
+        That of a delay queue hands nothing out: delayed messages wait on the server.
+        """
+        if queue_name == dq_name(queue_name):
+            return NoDeliveries(self, timeout)
         with self._lock:
             consumer = RedisConsumer(self, queue_name, prefetch, timeout)
             self._consumers.add(consumer)

@@ -14,6 +14,7 @@ from dramatiq.common import current_millis
 from dramatiq.errors import BrokerError, ConnectionClosed, DecodeError
 from dramatiq.message import Message
 
+from chatbot.brokers.messages import read
 from chatbot.brokers.redis_clients import Backoff, wrapped
 from chatbot.brokers.redis_deliveries import Delivery
 
@@ -95,7 +96,7 @@ class RedisConsumer(Consumer):
 
     def _take(self, redis_id: str, token: str, redelivered: bool, body: Any) -> None:
         try:
-            message = self._readable(Message.decode(body if isinstance(body, bytes) else body.encode()))
+            message = self._readable(read(body if isinstance(body, bytes) else body.encode()))
         except DecodeError:
             logger.error("what cannot be decoded on %s becomes a dead letter: %.200r", self._queue, body)
             self._call("nack", [(redis_id, token)])
@@ -106,8 +107,6 @@ class RedisConsumer(Consumer):
 
     def _readable(self, message: Message[Any]) -> Message[Any]:
         """Return a message as one that was never delayed. Workers find its consumer by its queue's name."""
-        if not isinstance(getattr(message, "options", None), dict):
-            raise DecodeError("no message", b"", None)
         options = dict(message.options)
         eta = options.get("eta")
         if not isinstance(eta, int | float) or eta < current_millis() + EARLY:
@@ -151,7 +150,7 @@ class RedisConsumer(Consumer):
         self.requeue(waiting)
 
     def _settle(self, verb: str, message: Any, call: Callable[[tuple[str, str]], int]) -> None:
-        if message.unacknowledged:
+        if getattr(message, "unacknowledged", False):
             self.requeue([message])
             return
         if message not in self._holdings:
@@ -177,6 +176,25 @@ class RedisConsumer(Consumer):
     def _call(self, command: str, pairs: list[tuple[str, str]]) -> list[int]:
         args = [part for pair in pairs for part in pair]
         return self._broker.scripts(command, self._broker.broker_id, self._queue, *args)  # type: ignore[no-any-return]
+
+
+class NoDeliveries(Consumer):
+    """A delay queue's consumer, for the workers that ask for one: it costs no connection and no call."""
+
+    def __init__(self, broker: RedisBroker, timeout: int) -> None:
+        self._broker, self._timeout = broker, timeout / 1000
+        self._closed = threading.Event()
+
+    def __next__(self) -> MessageProxy | None:
+        self._closed.wait(STOPPING_PAUSE if self._broker.stopping else self._timeout)
+        return None
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """There are none."""
+
+    def close(self) -> None:
+        """End a wait."""
+        self._closed.set()
 
 
 def _text(value: Any) -> str:

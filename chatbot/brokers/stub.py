@@ -12,10 +12,17 @@ from chatbot.brokers.admission import Admission
 
 if TYPE_CHECKING:
     from dramatiq.broker import Consumer, MessageProxy
+    from dramatiq.message import Message
 
 
 class StubBroker(Admission, stub.StubBroker):
     """Dramatiq's in-memory broker, with guards asked in batches."""
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Like every broker of ours; but there is no server that would make an unknown queue, so no guard is asked."""
+        if message.queue_name not in self.queues:
+            raise QueueNotFound(message.queue_name)
+        return super().enqueue(message, delay=delay)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 100) -> Consumer:
         if queue_name not in self.queues:

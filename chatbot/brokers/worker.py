@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dramatiq
-from dramatiq.worker import WorkerThread
+from dramatiq.worker import WORKER_TIMEOUT, WorkerThread
 
 from chatbot.brokers.fair_queue import FairQueue, Reserve
 
@@ -18,7 +18,7 @@ RESERVED = "high"
 
 
 class Worker(dramatiq.Worker):
-    """Works on `queues` (all that are declared, if none are given) with `threads` threads.
+    """A drop-in for dramatiq.Worker, which works on `queues`, or on all that are declared.
 
     With two threads or more, one of them takes nothing but `reserved`, if this worker works on that queue: its work
     never waits behind the others, however slow they are.
@@ -28,14 +28,16 @@ class Worker(dramatiq.Worker):
         self,
         broker: Broker,
         *,
-        queues: Collection[str] = (),
-        threads: int = 8,
+        queues: Collection[str] | None = None,
+        worker_timeout: int = WORKER_TIMEOUT,
+        worker_threads: int = 8,
         weights: Mapping[str, int] = WEIGHTS,
         reserved: str = RESERVED,
     ) -> None:
-        super().__init__(broker, queues=set(queues) or None, worker_threads=threads)
-        works_on = set(queues) or broker.get_declared_queues()
-        self._reserve = threads > 1 and reserved in works_on and len(works_on) > 1
+        chosen = set(queues or ())
+        super().__init__(broker, queues=chosen or None, worker_timeout=worker_timeout, worker_threads=worker_threads)
+        works_on = chosen or broker.get_declared_queues()
+        self._reserve = worker_threads > 1 and reserved in works_on and len(works_on) > 1
         self.work_queue: Any = FairQueue(weights, reserved)
 
     def _add_worker(self) -> None:

@@ -111,7 +111,7 @@ def test_urgent_work_never_waits_behind_slow_calls(broker: StubBroker, working: 
     fast = dramatiq.actor(lambda: ran.append(time.monotonic()), broker=broker, actor_name="fast", queue_name="high")
     for _ in range(50):
         slow.send()
-    worker = working(threads=4)
+    worker = working(worker_threads=4)
     wait_until(lambda: worker.work_queue.unfinished_tasks >= 4)
     sent = time.monotonic()
     fast.send()
@@ -124,7 +124,7 @@ def test_a_worker_for_one_queue_keeps_no_thread_in_reserve(broker: StubBroker, w
     barrier = threading.Barrier(4)
     together = dramatiq.actor(lambda: barrier.wait(5), broker=broker, actor_name="together", queue_name="default")
     broker.declare_queue("high")
-    working(threads=4, queues=["default"])
+    working(worker_threads=4, queues=["default"])
     for _ in range(4):
         together.send()
     broker.join("default", timeout=5000)
@@ -143,11 +143,11 @@ def test_work_that_was_not_begun_is_still_there_after_a_stop(
     actor = dramatiq.actor(run, broker=broker, actor_name="run", queue_name="default")
     for number in range(10):
         actor.send(number)
-    worker = working(threads=2)
+    worker = working(worker_threads=2)
     wait_until(lambda: worker.work_queue.unfinished_tasks >= 2)
     stopping = threading.Thread(target=worker.stop, kwargs={"timeout": 5000})
     stopping.start()
     release.set()
     stopping.join(10)
-    working(threads=2)
+    working(worker_threads=2)
     wait_until(lambda: sorted(ran) == list(range(10)))

@@ -178,6 +178,7 @@ def test_a_worker_that_was_paused_runs_and_acknowledges_nothing_that_others_took
     wait_until(lambda: not crew.busy(paused))
     crew.send(101)
     assert_all_done(crew)
+    wait_until(lambda: 101 in crew.journal.numbers("acknowledged"))  # written down after the server's answer
     late = crew.journal.lines()[before:]
     # It ends what it was in the middle of, and begins nothing of it.
     assert {n for what, n, _ in late if what == "started"} == {100, 101}

@@ -30,7 +30,7 @@ def test_low_still_moves_and_high_does_not_wait_while_default_has_a_backlog(tran
     broker.enqueue_many([actors["low"].message() for _ in range(FEW)])
     broker.enqueue_many([actors["high"].message() for _ in range(FEW)])
     weights = {names["high"]: 8, names["default"]: 3, names["low"]: 1}
-    worker = Worker(broker, threads=4, weights=weights, reserved=names["high"])
+    worker = Worker(broker, worker_threads=4, weights=weights, reserved=names["high"])
     worker.start()
     try:
         wait_until(lambda: len(ran) == BACKLOG + 2 * FEW, 60)
@@ -48,7 +48,7 @@ def test_urgent_work_runs_while_every_other_thread_is_busy(transport: Transport)
     urgent = declare(broker, lambda: ran.set(), actor_name="urgent", queue_name=queues[0])
     slow = declare(broker, lambda: free.wait(60) and None, actor_name="slow", queue_name=queues[1])
     broker.enqueue_many([slow.message() for _ in range(20)])
-    worker = Worker(broker, threads=3, reserved=queues[0])
+    worker = Worker(broker, worker_threads=3, reserved=queues[0])
     worker.start()
     try:
         urgent.send()

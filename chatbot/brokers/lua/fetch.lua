@@ -33,6 +33,8 @@ for _ = 1, tonumber(ARGV[4]) do
     add(id, redis.call("hexists", held, id), body)
     redis.call("hset", held, id, token)
     redis.call("sadd", acks, id)
+  else
+    redis.call("hdel", held, id) -- an operator has deleted it
   end
 end
 return fetched

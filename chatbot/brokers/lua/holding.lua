@@ -11,9 +11,9 @@ local function each_held(settle)
     answers[n] = 0
     if redis.call("hget", queue .. ".held", id) == token then
       redis.call("hdel", queue .. ".held", id)
-      redis.call("srem", ns .. ":__acks__." .. worker .. "." .. name, id)
-      settle(id)
-      answers[n] = 1
+      -- Plain Dramatiq's maintenance knows no tokens: it takes the id off this set, and somebody else may have it.
+      answers[n] = redis.call("srem", ns .. ":__acks__." .. worker .. "." .. name, id)
+      if answers[n] == 1 then settle(id) end
     end
   end
   return answers

@@ -16,6 +16,8 @@ local function hand_back(whose, name, mark)
     if redis.call("hexists", queue .. ".msgs", id) == 1 then
       if mark then redis.call("hset", queue .. ".held", id, "") end
       redis.call("lpush", queue, id)
+    else
+      redis.call("hdel", queue .. ".held", id) -- an operator has deleted it meanwhile
     end
   end
   redis.call("del", acks)

@@ -10,10 +10,12 @@ local known = renew(tonumber(ARGV[2])) and 1 or 0
 local wait, left = tonumber(ARGV[2]), 0
 
 local function trim(queue)
-  for _, id in ipairs(redis.call("zrangebyscore", queue .. ".XQ", 0, now - ttl, "LIMIT", 0, MOST)) do
+  local ids = redis.call("zrangebyscore", queue .. ".XQ", 0, now - ttl, "LIMIT", 0, MOST)
+  for _, id in ipairs(ids) do
     redis.call("zrem", queue .. ".XQ", id)
     redis.call("hdel", queue .. ".XQ.msgs", id)
   end
+  return #ids
 end
 
 if reaping then
@@ -23,11 +25,10 @@ end
 if timeout > 0 then adopt(timeout, names) end
 for _, name in ipairs(names) do
   local queue = ns .. ":" .. name
-  local collected, promoted = collect(queue, MOST), promote(queue, MOST)
-  trim(queue)
+  local collected, promoted, trimmed = collect(queue, MOST), promote(queue, MOST), trim(queue)
   left = left + collected
   local first = redis.call("zrange", queue .. ".delayed", 0, 0, "WITHSCORES")[2]
   if first then wait = math.min(wait, math.max(0, tonumber(first) - now)) end
-  if collected == MOST or promoted == MOST then wait = 0 end
+  if collected == MOST or promoted == MOST or trimmed == MOST then wait = 0 end
 end
 return { known, wait, left }
