@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from chatbot.stores.operators import Operators
 
 DAY = 86_400_000
 #: Open work lives this long after its last touch.
@@ -145,7 +147,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxState:
-    """One key as an operator sees it. `state` is idle, accumulating, taken, handed over, running or backing off."""
+    """One key as an operator sees it. `state` is idle, accumulating, taken, handed over, running or backing off.
+
+    `due_in`: in how many ms a pump looks at it; `lease_in` and `hold_in`: for how many ms more the owner's lease and
+    the back-off last. `parts`: sizes of what waits of a bisected turn. `now` is the store's time in ms.
+    """
 
     state: str
     epoch: int = 0
@@ -155,6 +161,12 @@ class MailboxState:
     fails: int = 0
     lost: int = 0
     due_in: int | None = None
+    lease_in: int | None = None
+    hold_in: int | None = None
+    publications: int = 0
+    bytes: int = 0
+    parts: tuple[int, ...] = ()
+    now: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +197,8 @@ def digest(key: str, item_id: str) -> str:
 
 def subject(key: str) -> str:
     """Return what picks a key's partition: of a mailbox key (`<mailbox>/<subject>`) its subject, else all of it."""
-    return key.partition("/")[2] or key
+    _, slash, found = key.partition("/")
+    return found if slash else key
 
 
 def plain(owner: str, fingerprint: str = "") -> None:
@@ -203,7 +216,7 @@ def kept(most: int, ttl: int) -> None:
         raise ValueError("a history keeps at least one entry, for at least 1 ms")
 
 
-class Store(ABC):
+class Store(Operators):
     """The ledger. Every verb raises StoreUnavailable when the answer is unknown; asking again is always safe."""
 
     @abstractmethod
@@ -276,7 +289,11 @@ class Store(ABC):
 
     @abstractmethod
     def sleep(self, timeout: int) -> None:
-        """Return when a window may be due earlier than thought, or after `timeout` ms."""
+        """Return when a window may be due earlier than thought, or after `timeout` ms; one of all that sleep does."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Let one that sleeps return: who goes away after its own sleep may have taken what was meant for another."""
 
     # --- for the sweep: bounded steps, never on the way of a message ---
     @abstractmethod

@@ -10,6 +10,7 @@ from itertools import islice, takewhile
 from typing import Generic, TypeVar
 
 from chatbot.stores.base import OPEN, Claim, Entry, Outcome
+from chatbot.stores.operators import Grave
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -109,6 +110,10 @@ class Schedule:
         """Return the next time and its key."""
         return self._order[0] if self._order else None
 
+    def first(self, count: int) -> list[str]:
+        """Return the keys that are looked at next."""
+        return [key for _, key in self._order[:count]]
+
     def due(self, now: int, limit: int) -> list[str]:
         """Return the keys whose time has come, the most overdue first."""
         end = bisect_left(self._order, (now + 1, ""))
@@ -130,7 +135,7 @@ class ClosedTurns:
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self._results: Expiring[tuple[str, int], Result] = Expiring(now)
-        self._buried: Expiring[tuple[str, int], tuple[Entry, ...]] = Expiring(now)
+        self._buried: Expiring[tuple[str, int], Grave] = Expiring(now)
         # When each was buried, in that order.
         self._graves: dict[tuple[str, int], int] = {}
         # Per key, the epochs that still have either, and until when: only `forget` reads it.
@@ -145,8 +150,9 @@ class ClosedTurns:
         self._results.put((key, epoch), result, ttl)
         if result.outcome == "dead":
             self.prune(OPEN)
-            self._buried.put((key, epoch), items, OPEN)
-            self._graves[key, epoch] = self._now()
+            at = self._graves[key, epoch] = self._now()
+            grave = Grave(key=key, epoch=epoch, at=at, reason=result.value, size=len(items), entries=items)
+            self._buried.put((key, epoch), grave, OPEN)
         life, now = max(OPEN if result.outcome == "dead" else 0, ttl), self._now()
         epochs = {e: ends for e, ends in (self._epochs.get(key) or {}).items() if ends > now}
         epochs[epoch] = now + life
@@ -155,7 +161,17 @@ class ClosedTurns:
     def exhume(self, key: str, epoch: int) -> tuple[Entry, ...]:
         """Take the items out of their grave."""
         self._graves.pop((key, epoch), None)
-        return self._buried.pop((key, epoch)) or ()
+        grave = self._buried.pop((key, epoch))
+        return grave.entries if grave else ()
+
+    def graves(self, key: str = "") -> list[Grave]:
+        """Return the buried turns, newest first: of one key, or of all."""
+        newest = (self._buried.get(place) for place in reversed(self._graves) if key in ("", place[0]))
+        return [grave for grave in newest if grave]
+
+    def grave(self, key: str, epoch: int) -> Grave | None:
+        """Return one buried turn."""
+        return self._buried.get((key, epoch))
 
     @property
     def dead(self) -> int:

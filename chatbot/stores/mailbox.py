@@ -84,8 +84,9 @@ class Mailbox:
         """Return when to look again; not later than now: there is something to publish; None: the key is idle."""
         if not self.size:
             return self.due(now)
-        if self.owner:
-            return min(self.lease, self.suspect) if self.suspect else self.lease
+        ends = min(self.lease, self.suspect) if self.suspect else self.lease
+        if self.owner and ends > now:
+            return ends
         if self.hold > now:
             return self.hold
         overtaken = mark.stamp >= self.pub + again / 2
@@ -176,13 +177,13 @@ class Mailbox:
         """Give the turn to a delivery, and say what that is to it. Taken from an owner, its run is lost."""
         verdict: BeginVerdict = "mine" if owner == self.owner else "taken" if self.owner else "new"
         self.lost += verdict == "taken"
-        self.owner = owner
+        self.owner, self.pubs = owner, 0
         self.renew(now, lease)
         return verdict
 
     def renew(self, now: int, lease: int) -> None:
-        """Prolong the owner's lease, which clears every suspicion."""
-        self.lease, self.beat, self.suspect = now + lease, now, 0
+        """Prolong the owner's lease, which clears every suspicion, and outdates every publication."""
+        self.lease, self.beat, self.suspect, self.pub = now + lease, now, 0, 0
 
     def back_off(self, until: int) -> None:
         """Keep the turn, its epoch and its members for a later attempt."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from chatbot.stores.base import (
     OPEN,
@@ -25,7 +26,6 @@ from chatbot.stores.base import (
     Offer,
     Offered,
     Outcome,
-    Store,
     Survey,
     Window,
     digest,
@@ -35,6 +35,8 @@ from chatbot.stores.base import (
 )
 from chatbot.stores.keyspace import ClosedTurns, Expiring, Records, Result, Schedule
 from chatbot.stores.mailbox import Mailbox, Mark
+from chatbot.stores.memory_journal import Journal
+from chatbot.stores.memory_operators import MemoryOperators
 
 
 class ManualClock:
@@ -51,11 +53,19 @@ class ManualClock:
         self._now += ms * 1_000
 
 
-class MemoryStore(Store):
-    """The ledger in memory. `clock` tells the time in us; without one it is the system's."""
+def system_time() -> int:
+    """Return this machine's time in us."""
+    return time.time_ns() // 1_000
+
+
+class MemoryStore(MemoryOperators):
+    """The ledger in memory. `clock` tells the time in us; without one it is the system's.
+
+    It can be pickled, if its clock can: `docs/writing-a-store.md` keeps one in a file.
+    """
 
     def __init__(self, *, clock: Callable[[], int] | None = None) -> None:
-        self._clock = clock or (lambda: time.time_ns() // 1_000)
+        self._clock = clock or system_time
         self._us = self._clock()
         self._lock = threading.Condition()
         self._woken = False
@@ -68,6 +78,7 @@ class MemoryStore(Store):
         self._closed = ClosedTurns(self._now)
         self._records = Records(self._now)
         self._histories: Expiring[str, dict[str, bytes]] = Expiring(self._now)
+        self._journal = Journal(self._now)
 
     def check(self) -> None:
         pass
@@ -174,16 +185,34 @@ class MemoryStore(Store):
         with self._step() as now:
             box, at = self._boxes.get(key), self._due.time(key)
             if box is None:
-                return MailboxState(state="idle")
+                return MailboxState(state="idle", now=now)
             return MailboxState(
                 state=box.state(now), epoch=box.epoch, owner=box.owner, size=box.size, buffered=box.waiting,
                 fails=box.fails, lost=box.lost, due_in=None if at is None else at - now,
+                lease_in=box.lease - now if box.owner else None, hold_in=box.hold - now if box.hold > now else None,
+                publications=box.pubs, bytes=box.total_bytes, parts=tuple(box.parts), now=now,
             )  # fmt: skip
 
     def sleep(self, timeout: int) -> None:
         with self._lock:
             self._lock.wait_for(lambda: self._woken, timeout / 1_000)
             self._woken = False
+
+    def wake(self) -> None:
+        with self._step():
+            self._wake()
+
+    def woken(self) -> bool:
+        """Say whether a pump that sleeps is to wake; who asks is awake. For stores that cannot wait in `sleep`."""
+        with self._lock:
+            woken, self._woken = self._woken, False
+            return woken
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: part for name, part in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Condition())
 
     # --- for the sweep ---
     def survey(self) -> list[Survey]:
@@ -250,8 +279,11 @@ class MemoryStore(Store):
         self._due.set(key, at)
         self._keep(key, box)
         if self._due.head() == (at, key):
-            self._woken = True
-            self._lock.notify()
+            self._wake()
+
+    def _wake(self) -> None:
+        self._woken = True
+        self._lock.notify()
 
     def _keep(self, key: str, box: Mailbox) -> None:
         self._boxes.put(key, box, OPEN)
@@ -347,7 +379,8 @@ class MemoryStore(Store):
 
     def _confirm(self, check: ClaimCheck, now: int, again: int) -> bool:
         box = self._open(check)
-        if box is None or box.owner or box.pub != -check.stamp:
+        # Whoever begins or renews meanwhile clears `pub`; an owner that is still set has lost its lease.
+        if box is None or box.pub != -check.stamp:
             return False
         self._due.set(check.key, now + box.confirm(check.stamp, again))
         return True
@@ -367,7 +400,11 @@ class MemoryStore(Store):
         box = self._boxes.get(one.key)
         if box is None or box.owner != one.owner:
             return False
+        published = box.pub
         box.renew(now, lease)
+        if published:
+            # The lease was over: what the confirmation put off is due when it ends again.
+            self._due.set(one.key, box.lease)
         return True
 
     def _settle(self, check: ClaimCheck, box: Mailbox, result: Result, ttl: int) -> None:

@@ -36,6 +36,13 @@ class Partitions:
         """Return the partition of a mailbox key or of a record's."""
         return self.slot(subject(key))
 
+    def grouped(self, items: Sequence[T], subject_of: Callable[[T], str]) -> list[tuple[int, list[T]]]:
+        """Return the items of each partition that has any."""
+        places: dict[int, list[T]] = {}
+        for item in items:
+            places.setdefault(self.slot(subject_of(item)), []).append(item)
+        return list(places.items())
+
     def call(self, verb: str, key: str, *args: Arg) -> Any:
         """Run a verb on one key."""
         return self.at(self.of(key), verb, key, *args)

@@ -19,6 +19,7 @@ from chatbot.stores.base import (
     Claim,
     ClaimCheck,
     Due,
+    Entry,
     FinishVerdict,
     FollowUp,
     Lease,
@@ -30,18 +31,24 @@ from chatbot.stores.base import (
     Store,
     Survey,
     Window,
+    digest,
     kept,
     plain,
     subject,
 )
+from chatbot.stores.operators import MOST_GRAVES, Grave, Note, Noted, Page, Trace, sought
 from chatbot.stores.partitions import Partitions, wrapped
 from chatbot.stores.wire import (
     follow_up_args,
+    note_args,
     offer_args,
     read_begun,
     read_claim,
+    read_entry,
+    read_grave,
     read_state,
     read_survey,
+    read_trace,
     window_args,
 )
 
@@ -173,6 +180,9 @@ class RedisStore(Store):
         with wrapped():
             self.client.blpop([tag + "wake" for tag in self._ledger.tags], timeout=seconds)
 
+    def wake(self) -> None:
+        self._ledger.at(0, "wake")
+
     # --- for the sweep ---
     def survey(self) -> list[Survey]:
         return [read_survey(answer) for answer in self._ledger.everywhere("survey", NEAR, MOST_COUNTED)]
@@ -187,6 +197,65 @@ class RedisStore(Store):
 
     def prune_dead(self, age: int, count: int) -> int:
         return sum(self._ledger.everywhere("prune_dead", age, count))
+
+    # --- for operators ---
+    def trace(self, key: str, item_id: str) -> Trace:
+        of = digest(key, item_id)
+        return read_trace(of, self._ledger.call("trace", key, of))
+
+    def peek(self, key: str) -> list[Entry]:
+        return [read_entry(raw) for raw in self._list("l:", key, subject(key))]
+
+    def graves(self, key: str = "") -> list[Grave]:
+        if key:
+            answers = [self._ledger.call("graves", key, MOST_GRAVES)]
+        else:
+            answers = self._ledger.everywhere("graves", "", MOST_GRAVES)
+        found = [read_grave(one) for answer in answers for one in answer]
+        return sorted(found, key=lambda grave: (grave.at, grave.epoch), reverse=True)[:MOST_GRAVES]
+
+    def grave(self, key: str, epoch: int) -> Grave | None:
+        with wrapped():
+            at = self.client.zscore(self._tag(subject(key)) + "dead", f"{key}:{epoch}")
+        reason, *items = self._list("d:", f"{key}:{epoch}", subject(key)) or [b""]
+        entries = tuple(read_entry(raw) for raw in items)
+        if at is None or not entries:
+            return None
+        return Grave(key=key, epoch=epoch, at=int(at), reason=reason, size=len(entries), entries=entries)
+
+    def drop(self, key: str, epoch: int) -> int:
+        return int(self._ledger.call("drop", key, epoch))
+
+    def omit(self, subject: str, entry_ids: Sequence[str]) -> int:
+        return int(self._ledger.at(self._ledger.slot(subject), "omit", subject, *entry_ids))
+
+    def note(self, notes: Sequence[Note], most: int, ttl: int) -> None:
+        for partition, some in self._ledger.grouped(notes, lambda note: note.subject):
+            self._ledger.at(partition, "note", most, ttl, *note_args(some))
+
+    def journal(self, cursor: str, count: int, *, subject: str = "", name: str = "", erase: bool = False) -> Page:
+        by, needle = sought(subject, name)
+        first = self._ledger.slot(subject) if subject else 0
+        partition, _, at = (cursor or f"{first}:").partition(":")
+        next_at, found = self._ledger.at(int(partition), "journal", at, count, by, needle, int(erase))
+        notes = [Noted(int(when), of.decode(), data) for when, of, data in found]
+        if next_at:
+            return Page(f"{partition}:{next_at.decode()}", notes)
+        following = int(partition) + 1
+        return Page(f"{following}:" if not subject and following < self.partitions else "", notes)
+
+    def tail(self, cursor: str, count: int, back: int = 0) -> Page:
+        cursors = cursor.split(",") if cursor else [""] * self.partitions
+        answers = [self._ledger.at(p, "tail", at, count, back) for p, at in enumerate(cursors)]
+        notes = [Noted(int(when), of.decode(), data) for _, found in answers for when, of, data in found]
+        return Page(",".join(at.decode() for at, _ in answers), notes)
+
+    def open_keys(self, count: int) -> list[str]:
+        found: list[tuple[bytes, float]] = []
+        with wrapped():
+            for tag in self._ledger.tags:
+                found += cast(Any, self.client.zrange(tag + "due", 0, count - 1, withscores=True))
+        return [key.decode() for key, _ in sorted(found, key=lambda one: one[1])[:count]]
 
     # --- standalone records ---
     def claim(self, key: str, owner: str, lease: int, fingerprint: str = "") -> Claim:
@@ -207,7 +276,11 @@ class RedisStore(Store):
         self._ledger.at(self._ledger.slot(subject), "remember", subject, entry_id, entry, most, ttl)
 
     def recall(self, subject: str) -> list[bytes]:
+        return [entry.partition(b"\n")[2] for entry in self._list("h:", subject, subject)]
+
+    def _list(self, kind: str, name: str, subject: str) -> list[bytes]:
         with wrapped():
-            tag = self._ledger.tags[self._ledger.slot(subject)]
-            entries = cast(list[bytes], self.client.lrange(f"{tag}h:{subject}", 0, -1))
-        return [entry.partition(b"\n")[2] for entry in entries]
+            return cast(list[bytes], self.client.lrange(f"{self._tag(subject)}{kind}{name}", 0, -1))
+
+    def _tag(self, subject: str) -> str:
+        return self._ledger.tags[self._ledger.slot(subject)]

@@ -11,8 +11,9 @@ from functools import cache
 from importlib.resources import files
 
 VERBS = (
-    "offer", "take_due", "handed_over", "begin", "renew", "finish", "unlock", "replay", "forget",
+    "offer", "take_due", "handed_over", "begin", "renew", "finish", "unlock", "replay", "forget", "wake",
     "claim", "settle", "release", "inspect", "remember", "survey", "mend", "prune_dead",
+    "trace", "graves", "drop", "omit", "note", "journal", "tail",
 )  # fmt: skip
 
 

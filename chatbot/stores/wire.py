@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from chatbot.stores.base import Begun, Claim, Entry, FollowUp, MailboxState, Offer, Survey, Window, digest
+from chatbot.stores.operators import Grave, Note, Trace, name_line
 from chatbot.stores.partitions import Arg
 
 
@@ -27,13 +31,27 @@ def follow_up_args(item: FollowUp) -> tuple[Arg, ...]:
     return (item.key, digest(item.key, item.item_id), item.body, *window_args(item.window)[:5])
 
 
+def note_args(notes: Sequence[Note]) -> tuple[Arg, ...]:
+    """Return how many notes there are, the lines that they are found by, and all of them packed."""
+    lines, packed = zip(*map(_packed, notes), strict=True)
+    return (len(notes), "".join(lines), b"".join(packed))
+
+
+def _packed(note: Note) -> tuple[str, bytes]:
+    names = name_line(note.names)
+    head = b"".join(msgspec.msgpack.encode(field) for field in (note.subject, names, note.age))
+    # An array of four whose last is written as text of any bytes: the server's Lua reads no binary.
+    packed = b"\x94" + head + b"\xdb" + len(note.data).to_bytes(4, "big") + note.data
+    return (f"\n={note.subject}\n{names}\n", packed)
+
+
 def read_begun(answer: list[Any]) -> Begun:
     """Read what `begin` says."""
     verdict, *rest = answer
     match name := verdict.decode():
         case "new" | "mine" | "taken":
             fails, lost, entries = rest
-            return Begun(verdict=name, fails=fails, lost=lost, entries=tuple(map(_entry, entries)))
+            return Begun(verdict=name, fails=fails, lost=lost, entries=tuple(map(read_entry, entries)))
         case "busy":
             return Begun(verdict=name, remaining=rest[0])
         case _:
@@ -55,9 +73,10 @@ def read_claim(answer: list[Any]) -> Claim:
 def read_state(answer: list[Any]) -> MailboxState:
     """Read what `inspect` shows."""
     now, score, length, *fields = answer
-    epoch, owner, size, fails, lost, pub, hold = (field.decode() for field in fields)
+    epoch, owner, size, fails, lost, pub, hold, lease, pubs, total, parts = (field.decode() for field in fields)
+    hold_in = int(hold or 0) - now
     return MailboxState(
-        state=_state(int(size or 0), owner, int(pub or 0), int(hold or 0) - now, length),
+        state=_state(int(size or 0), owner, int(pub or 0), hold_in, length),
         epoch=int(epoch or 0),
         owner=owner,
         size=int(size or 0),
@@ -65,6 +84,12 @@ def read_state(answer: list[Any]) -> MailboxState:
         fails=int(fails or 0),
         lost=int(lost or 0),
         due_in=int(float(score)) - now if score else None,
+        lease_in=int(lease) - now if owner else None,
+        hold_in=hold_in if hold_in > 0 else None,
+        publications=int(pubs or 0),
+        bytes=int(total or 0),
+        parts=tuple(int(part) for part in parts.split(",") if part),
+        now=now,
     )
 
 
@@ -74,7 +99,27 @@ def read_survey(answer: list[Any]) -> Survey:
     return Survey(open=open_, running=running, dead=dead, oldest_due_in=int(float(head)) if head else None)
 
 
-def _entry(raw: bytes) -> Entry:
+def read_trace(digest: str, answer: list[Any]) -> Trace:
+    """Read what `trace` says of an item."""
+    if not answer:
+        return Trace(digest=digest)
+    epoch, ttl, first, second = answer
+    if epoch != b"0":
+        outcome: Any = first.decode()
+        return Trace(digest=digest, epoch=int(epoch), ttl=ttl, outcome=outcome, owner=second.decode())
+    if first == b"":
+        return Trace(digest=digest, epoch=0, ttl=ttl)
+    return Trace(digest=digest, epoch=0, ttl=ttl, place=first, arrived=int(second))
+
+
+def read_grave(answer: list[Any]) -> Grave:
+    """Read one turn of `graves`."""
+    key, epoch, at, reason, size = answer
+    return Grave(key=key.decode(), epoch=int(epoch), at=int(float(at)), reason=reason, size=size)
+
+
+def read_entry(raw: bytes) -> Entry:
+    """Read one item of a list."""
     return Entry(int(raw[:13]), raw[13:29].decode(), raw[29:])
 
 

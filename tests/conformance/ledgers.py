@@ -150,17 +150,27 @@ local function zset(key)
   local all = C('ZRANGE', key, 0, -1, 'WITHSCORES')
   for i = 1, #all, 2 do C('ZADD', key, older(all[i+1]), all[i]) end
 end
+-- What a stream holds cannot be changed in place.
+local function stream(key, left)
+  local all = C('XRANGE', key, '-', '+')
+  C('DEL', key)
+  for _, e in ipairs(all) do
+    for i = 1, #e[2], 2 do if e[2][i] == 't' or e[2][i] == 'x' then e[2][i+1] = older(e[2][i+1]) end end
+    C('XADD', key, e[1], unpack(e[2]))
+  end
+  if #all > 0 then C('PEXPIRE', key, left) end
+end
 local kinds = {
   k = function(key) hash(key, function(f) return ({lease=1, beat=1, suspect=1, hold=1, pub=1})[f] end) end,
   m = function(key) hash(key, function(f) return f:match(':mark$') or f:match(':last$') end) end,
   l = function(key)
     for i, e in ipairs(C('LRANGE', key, 0, -1)) do C('LSET', key, i - 1, older(e:sub(1, 13))..e:sub(14)) end
   end,
-  due = zset, e = zset, dead = zset,
+  due = zset, e = zset, dead = zset, j = stream,
 }
 for _, key in ipairs(KEYS) do
   local kind, left = key:match('}(%a+)'), C('PTTL', key) - ms
-  if kinds[kind] then kinds[kind](key) end
+  if kinds[kind] then kinds[kind](key, left + ms) end
   if left > 0 then C('PEXPIRE', key, left) elseif left > -ms then C('DEL', key) end
 end
 """

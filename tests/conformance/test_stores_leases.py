@@ -187,3 +187,14 @@ def test_a_suspicion_wakes_a_pump(ledger: Ledger) -> None:
     before = time.monotonic()
     ledger.store.sleep(3_000)
     assert time.monotonic() - before < 2
+
+
+def test_who_goes_away_wakes_one_that_sleeps(ledger: Ledger) -> None:
+    ledger.store.wake()
+    ledger.store.wake()
+    before = time.monotonic()
+    ledger.store.sleep(3_000)
+    assert time.monotonic() - before < 2
+    before = time.monotonic()
+    ledger.store.sleep(200)
+    assert time.monotonic() - before >= 0.19

@@ -18,6 +18,6 @@ elseif h.owner ~= '' and h.lease > now then
   return {'busy', h.lease - now}
 elseif h.hold > now then return {'busy', h.hold - now}
 elseif h.owner ~= '' then verdict, h.lost = 'taken', h.lost + 1 end
-C('HSET', k, 'owner', owner, 'lease', now + lease, 'beat', now, 'suspect', 0, 'lost', h.lost)
+C('HSET', k, 'owner', owner, 'lease', now + lease, 'beat', now, 'suspect', 0, 'lost', h.lost, 'pub', 0, 'pubs', 0)
 C('ZADD', KEYS[1], now + lease, key); keep(key)
 return {verdict, h.fails, h.lost, C('LRANGE', P..'l:'..key, 0, h.size - 1)}

@@ -6,7 +6,8 @@ local again, out = tonumber(ARGV[2]), {}
 for a = 3, #ARGV, 3 do
   local key, epoch, stamp = ARGV[a], tonumber(ARGV[a+1]), tonumber(ARGV[a+2])
   local h = load(key)
-  local yes = h.size > 0 and h.epoch == epoch and h.owner == '' and h.pub == -stamp
+  -- Whoever begins or renews meanwhile clears `pub`; an owner that is still set has lost its lease.
+  local yes = h.size > 0 and h.epoch == epoch and h.pub == -stamp
   if yes then
     C('HSET', P..'k:'..key, 'pub', stamp, 'pubs', h.pubs + 1)
     C('ZADD', KEYS[1], now + math.min(again * 2 ^ h.pubs, 3600000), key)

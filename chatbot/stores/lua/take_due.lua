@@ -8,7 +8,8 @@ for _, key in ipairs(C('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, limit)
   local m = C('HMGET', P..'m', key:match('^[^/]*')..':mark', key:match('^[^/]*')..':last')
   local at, wait = due(key, h), nil
   if h.size > 0 then
-    if h.owner ~= '' then wait = h.suspect > 0 and math.min(h.lease, h.suspect) or h.lease
+    local ends = h.suspect > 0 and math.min(h.lease, h.suspect) or h.lease
+    if h.owner ~= '' and ends > now then wait = ends
     elseif h.hold > now then wait = h.hold
     elseif h.pub > 0 and tonumber(m[1] or 0) < h.pub + again / 2 and now - tonumber(m[2] or 0) < again then
       wait = now + math.min(math.max(again, now - h.pub), 600000)

@@ -1,8 +1,11 @@
+-- At most one token: whoever takes it looks at all that is due.
+local function wake()
+  if C('LLEN', P..'wake') == 0 then C('LPUSH', P..'wake', 1); C('PEXPIRE', P..'wake', OPEN) end
+end
 -- When a key must be looked at next. The score in `due` may be stale, never early: it is recomputed at every look.
 local function look(key, at)
   C('ZADD', KEYS[1], at, key)
-  if C('ZRANGE', KEYS[1], 0, 0)[1] ~= key then return end
-  if C('LLEN', P..'wake') == 0 then C('LPUSH', P..'wake', 1); C('PEXPIRE', P..'wake', OPEN) end
+  if C('ZRANGE', KEYS[1], 0, 0)[1] == key then wake() end
 end
 -- returns the time at which the window behind the turn is due (nil: there is none), and whether it is full or urgent
 local function due(key, h)
