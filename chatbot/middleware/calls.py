@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable
-from functools import lru_cache
+from datetime import UTC, datetime
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
 
     Call = Message[Any] | MessageProxy
 
+#: Whole numbers below this are the same as int and as float.
+_EXACT = 2**53
+
 
 def resolve(key: Key, actor: Actor[..., Any], message: Call) -> str | None:
     """Return the key of a call. Raises PolicyInvalid if the key does not fit the call's arguments."""
     try:
         found = key(*message.args, **message.kwargs) if callable(key) else _filled(key, actor, message)
+        if isinstance(found, str):
+            found.encode()  # half of a surrogate pair could be in no store
     except (LookupError, AttributeError, TypeError, ValueError) as exc:
         raise PolicyInvalid(f"the key {key!r} does not fit a call of {actor.actor_name!r}: {exc!r}") from exc
     if found is None or isinstance(found, str):
@@ -48,17 +55,47 @@ def arguments(actor: Actor[..., Any], message: Call) -> dict[str, Any]:
 
 
 def parameters_hash(actor: Actor[..., Any], message: Call, exclude: frozenset[str] = frozenset()) -> str:
-    """Return 128 bits that are the same for the same arguments, whatever the order of keys and sets.
+    """Return 128 bits that are the same for the same arguments: whatever the order of keys and sets, 1 is 1.0, and a
+    moment is the same in every time zone.
 
     Arguments must be what msgspec can write as JSON; anything else raises PolicyInvalid.
     """
     named = {name: value for name, value in arguments(actor, message).items() if name not in exclude}
     try:
-        # In two steps: `encode` itself can put nothing but keys that are strings in order.
-        canonical = msgspec.json.encode(msgspec.to_builtins(named, str_keys=True, order="deterministic"))
+        canonical = msgspec.json.encode(_canonical(_plain(named)))
     except (TypeError, ValueError, RecursionError) as exc:
         raise PolicyInvalid(f"the arguments of {actor.actor_name!r} cannot be compared: {exc}") from exc
     return short_hash(canonical)
+
+
+def _plain(value: Any) -> Any:
+    # `encode` itself can put nothing but keys that are strings in order.
+    in_order = partial(msgspec.to_builtins, value, str_keys=True, order="deterministic")
+    try:
+        return in_order(builtin_types=(datetime,))
+    except TypeError:
+        return in_order()  # moments that are keys are compared as text
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _canonical(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(held) for held in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else value
+    return _number(value) if isinstance(value, float) else value
+
+
+def _number(value: float) -> float | int | str:
+    if not math.isfinite(value):
+        return f"\0{value}"  # JSON has none of these: msgspec writes null, as for None
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+
+
+def record_key(kind: str, name: str, key: str) -> str:
+    """Return the key of a standalone record: records of other kinds, names or keys never share it."""
+    return f"{kind}:{name.replace('%', '%25').replace(':', '%3A')}:{key}"
 
 
 def short_hash(data: bytes) -> str:

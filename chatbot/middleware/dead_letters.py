@@ -12,6 +12,7 @@ import os
 import socket
 import time
 import traceback
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SUBJECT = "dead letters"
+#: Options that a delivery leaves in its message.
+OF_A_DELIVERY = {"retries", "waits", "traceback", "requeue_timestamp", "eta", "outcome", "redis_message_id"}
 #: Of a traceback, so many frames at its end are kept.
 _FRAMES = -30
 
@@ -48,6 +51,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     worker: str
     first_at: int
     last_at: int
+    #: What the sender asked for, such as a pipe target; what a delivery adds is left out.
+    options: dict[str, Any] = {}
 
 
 class DeadLetters(Middleware):
@@ -70,6 +75,10 @@ class DeadLetters(Middleware):
         found = (msgspec.convert(json.loads(raw), DeadLetter) for raw in reversed(self._store.recall(_SUBJECT)))
         return [letter for letter in found if letter.last_at >= oldest]
 
+    def drop(self, message_ids: Sequence[str]) -> int:
+        """Drop these dead letters; return how many there were. Raises StoreUnavailable."""
+        return self._store.omit(_SUBJECT, message_ids) if message_ids else 0
+
 
 def _letter(message: MessageProxy) -> DeadLetter:
     error = message._exception
@@ -86,4 +95,5 @@ def _letter(message: MessageProxy) -> DeadLetter:
         worker=f"{socket.gethostname()}:{os.getpid()}",
         first_at=message.message_timestamp,
         last_at=round(time.time() * 1000),
+        options={name: value for name, value in message.options.items() if name not in OF_A_DELIVERY},
     )

@@ -7,6 +7,7 @@ check when the window is due. At execution the claim check is exchanged for the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import msgspec
@@ -17,11 +18,12 @@ from chatbot.middleware.calls import resolve
 from chatbot.middleware.guard import Guard, Outcome, composed, outcome
 from chatbot.middleware.items import item_type, require_debounceable
 from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.observer import NOBODY, Observer
 from chatbot.middleware.patience import come_back, keep, skip
 from chatbot.middleware.policies import Debounced, Duration, Idempotent, ms, policy_of
 from chatbot.middleware.pump import AGAIN, Pump
 from chatbot.middleware.runner import TurnRunner
-from chatbot.stores.base import DAY, FollowUp, Offer, Store
+from chatbot.stores.base import DAY, FollowUp, Mode, Offer, Offered, OfferVerdict, Store
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker, Worker
@@ -30,22 +32,30 @@ if TYPE_CHECKING:
 #: ms. A call that found its key's buffer full, and whose sender is gone, asks again after this.
 FULL = 1_000
 
-_OUTCOMES: dict[str, Outcome] = {"duplicate": "duplicate", "overflow": "overflow"}
+_JOINED: frozenset[OfferVerdict] = frozenset({"opened", "joined", "full"})
 
 
 class Debounce(Guard):
     """One run per burst, one run at a time per key.
 
     Parameters: `heartbeat`, to share one with other guards of the process; `again`, how long after its confirmed
-    publication a turn that nobody began is suspected of being lost by the broker.
+    publication a turn that nobody began is suspected of being lost by the broker; `observer` hears of every step.
     """
 
     option, policy, rank = "debounced", Debounced, 1
 
-    def __init__(self, store: Store, *, heartbeat: Heartbeat | None = None, again: Duration = AGAIN) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        store: Store,
+        *,
+        heartbeat: Heartbeat | None = None,
+        again: Duration = AGAIN,
+        observer: Observer = NOBODY,
+    ) -> None:
+        super().__init__(observer)
         self.store = store
-        self._runner = TurnRunner(store, heartbeat or Heartbeat(store), self.patience, self.follow_up)
+        heartbeat = heartbeat or Heartbeat(store, observer)
+        self._runner = TurnRunner(store, heartbeat, self.patience, self.observer, self.follow_up)
         self._again = ms(again)
         self._pump: Pump | None = None
 
@@ -58,10 +68,26 @@ class Debounce(Guard):
     def admit(self, broker: Broker, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
         verdicts = list(messages)
         offers = [(i, offer) for i, message in enumerate(messages) if (offer := self._offer(broker, message))]
-        offered_all = self.store.offer([offer for _, offer in offers]) if offers else []
-        for (i, _), offered in zip(offers, offered_all, strict=True):
-            verdicts[i] = outcome(messages[i], _OUTCOMES.get(offered.verdict, "absorbed"))
+        answers = self._offered([(messages[i], offer) for i, offer in offers])
+        for (i, _), offered in zip(offers, answers, strict=True):
+            verdicts[i] = outcome(messages[i], _outcome(offered))
         return verdicts
+
+    def _offered(self, calls: Sequence[tuple[Message[Any], Offer]]) -> list[Offered]:
+        try:
+            answers = self.store.offer([offer for _, offer in calls]) if calls else []
+        except StoreUnavailable:
+            for message, _ in calls:
+                self.observer.store_error(message.actor_name, "failed")
+            raise
+        for (message, offer), offered in zip(calls, answers, strict=True):
+            self._tell(message, offer, offered)
+        return answers
+
+    def _tell(self, message: Message[Any] | MessageProxy, offer: Offer, offered: Offered) -> None:
+        of = f"{offered.epoch}" if offered.epoch and offered.epoch > 0 else offer.target or ""
+        actor, verdict = message.actor_name, _outcome(offered)
+        self.observer.decided(actor, message.message_id, offer.key, offer.item_id, verdict, "debounced", of)
 
     def _offer(self, broker: Broker, message: Message[Any]) -> Offer | None:
         actor = broker.get_actor(message.actor_name)
@@ -76,9 +102,23 @@ class Debounce(Guard):
         window, body = policy.window(id_ttl), _body(actor, message)
         if len(body) > window.max_buffered_bytes:
             raise PolicyInvalid(f"a call of {actor.actor_name!r} with {len(body)} bytes can never be buffered")
+        mode, target = _mode(policy, message)
         return Offer(
-            key=f"{actor.actor_name}/{subject}", item_id=item_id, body=body, window=window, mode=policy.on_running
+            key=f"{actor.actor_name}/{subject}", item_id=item_id, body=body, window=window, mode=mode, target=target
         )
+
+    def edit(self, actor: Actor[..., Any], subject: str, target: str, item: Any | None, edit_id: str) -> Offered:
+        """Replace an item that waits, or with None withdraw it; see `amend`."""
+        key, window = f"{actor.actor_name}/{subject}", actor.options[self.option].window(DAY)
+        message = actor.message_with_options(args=(item,), amends=target)
+        offer = (
+            Offer(key=key, item_id=edit_id, body=b"", window=window, mode="withdraw", target=target)
+            if item is None
+            else self._offer(actor.broker, message)
+        )
+        if offer is None or offer.key != key:
+            raise PolicyInvalid(f"what amends {target!r} of {key!r} has the key {offer and offer.key!r}")
+        return self._offered([(message, replace(offer, item_id=edit_id))])[0]
 
     def _joins(self, actor: Actor[..., Any], message: Message[Any]) -> tuple[Debounced, str] | None:
         """Return a call's policy and key; None if its actor is not debounced, or it opted out."""
@@ -136,13 +176,14 @@ class Debounce(Guard):
         except StoreUnavailable:
             keep(message)
             skip(message, "the store did not answer before the worker stopped")
+        self._tell(message, offer, offered)
         if offered.verdict == "overflow":
             come_back(broker, message, FULL, self.patience)
         skip(message, f"its item is in the ledger: {offered.verdict}")
 
     # --- the process ---
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        self._pump = Pump(broker, self.store, again=self._again)
+        self._pump = Pump(broker, self.store, again=self._again, observer=self.observer)
         self._pump.start()
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
@@ -154,6 +195,20 @@ class Debounce(Guard):
 def _require_one_item(actor: Actor[..., Any], message: Message[Any]) -> None:
     if len(message.args) != 1 or message.kwargs:
         raise PolicyInvalid(f"{actor.actor_name!r} is debounced: send it one item, as the only positional argument")
+
+
+def _outcome(offered: Offered) -> Outcome:
+    return "absorbed" if offered.verdict in _JOINED else cast(Outcome, offered.verdict)
+
+
+def _mode(policy: Debounced, message: Message[Any]) -> tuple[Mode, str | None]:
+    """Return how a call is offered: as an edit of the item that it names, else as an item of its own."""
+    amends, withdraws = message.options.get("amends"), message.options.get("withdraws")
+    if amends is not None and withdraws is not None:
+        raise PolicyInvalid("a call either amends an item or withdraws it")
+    if amends is not None:
+        return "amend", amends
+    return ("withdraw", withdraws) if withdraws is not None else (policy.on_running, None)
 
 
 def _body(actor: Actor[..., Any], message: Message[Any]) -> bytes:

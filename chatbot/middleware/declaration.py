@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import dramatiq
 from dramatiq.middleware import AgeLimit, Callbacks, Middleware, Pipelines, ShutdownNotifications, TimeLimit
@@ -15,6 +15,7 @@ from chatbot.middleware.deduplication import Deduplication
 from chatbot.middleware.guard import Guard
 from chatbot.middleware.idempotency import Idempotency
 from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.observer import Observer, together
 from chatbot.middleware.policies import Debounced, Deduplicated, Duration, Idempotent
 from chatbot.middleware.pump import AGAIN
 from chatbot.middleware.retries import Retries
@@ -23,26 +24,80 @@ from chatbot.stores.base import Store
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker
 
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
-def guards(store: Store, *, again: Duration = AGAIN) -> list[Guard]:
-    """Return the three guards on one store, with one heartbeat between them. `again`: see Debounce."""
-    heartbeat = Heartbeat(store)
+
+def guards(store: Store, *, again: Duration = AGAIN, observers: Sequence[Observer] = ()) -> list[Guard]:
+    """Return the three guards on one store, with one heartbeat between them. `again`: see Debounce; `observers` hear
+    what the guards do."""
+    observer = together(*observers)
+    heartbeat = Heartbeat(store, observer)
     return [
-        Deduplication(store, heartbeat=heartbeat),
-        Debounce(store, heartbeat=heartbeat, again=again),
-        Idempotency(store, heartbeat=heartbeat),
+        Deduplication(store, heartbeat=heartbeat, observer=observer),
+        Debounce(store, heartbeat=heartbeat, again=again, observer=observer),
+        Idempotency(store, heartbeat=heartbeat, observer=observer),
     ]
 
 
-def guarded_stack(store: Store, *, again: Duration = AGAIN) -> list[Middleware]:
+def guarded_stack(store: Store, *, again: Duration = AGAIN, observers: Sequence[Observer] = ()) -> list[Middleware]:
     """Return Dramatiq's default middleware with our Retries in place of its own, the three guards, and the journal of
-    dead letters."""
+    dead letters. `again`, `observers`: see `guards`."""
     # What comes last is the first to hear of a run's end: an interrupt in one of the others would lose their work.
     interrupts = [ShutdownNotifications(), TimeLimit()]
     stock = [AgeLimit(), Callbacks(), Pipelines(), Retries()]
-    return [DeadLetters(store), *stock, *guards(store, again=again), *interrupts]
+    return [DeadLetters(store), *stock, *guards(store, again=again, observers=observers), *interrupts]
 
 
+@overload
+def declare(
+    broker: Broker,
+    fn: Callable[[list[T]], Awaitable[R]],
+    *,
+    debounced: Debounced,
+    queue_name: str = ...,
+    actor_name: str | None = ...,
+    idempotent: Idempotent | None = ...,
+    deduplicated: Deduplicated | None = ...,
+    **options: Any,
+) -> Actor[[T], R]: ...
+@overload
+def declare(
+    broker: Broker,
+    fn: Callable[[list[T]], R],
+    *,
+    debounced: Debounced,
+    queue_name: str = ...,
+    actor_name: str | None = ...,
+    idempotent: Idempotent | None = ...,
+    deduplicated: Deduplicated | None = ...,
+    **options: Any,
+) -> Actor[[T], R]: ...
+@overload
+def declare(
+    broker: Broker,
+    fn: Callable[P, Awaitable[R]],
+    *,
+    debounced: None = ...,
+    queue_name: str = ...,
+    actor_name: str | None = ...,
+    idempotent: Idempotent | None = ...,
+    deduplicated: Deduplicated | None = ...,
+    **options: Any,
+) -> Actor[P, R]: ...
+@overload
+def declare(
+    broker: Broker,
+    fn: Callable[P, R],
+    *,
+    debounced: None = ...,
+    queue_name: str = ...,
+    actor_name: str | None = ...,
+    idempotent: Idempotent | None = ...,
+    deduplicated: Deduplicated | None = ...,
+    **options: Any,
+) -> Actor[P, R]: ...
 def declare(
     broker: Broker,
     fn: Callable[..., Any],
@@ -54,7 +109,10 @@ def declare(
     deduplicated: Deduplicated | None = None,
     **options: Any,
 ) -> Actor[..., Any]:
-    """Declare a plain function as an actor of this broker, under the guarantees given; other options are Dramatiq's."""
+    """Declare a plain function as an actor of this broker, under the guarantees given; other options are Dramatiq's.
+
+    The actor takes what the function takes; a debounced one takes one item of the function's list.
+    """
     policies = {"debounced": debounced, "idempotent": idempotent, "deduplicated": deduplicated}
     given = {name: policy for name, policy in policies.items() if policy is not None}
     if unguarded := given.keys() - broker.actor_options:

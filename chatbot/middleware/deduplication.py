@@ -17,9 +17,10 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.results import Results
 
 from chatbot.errors import PolicyInvalid, StoreUnavailable
-from chatbot.middleware.calls import parameters_hash, resolve, signature
+from chatbot.middleware.calls import parameters_hash, record_key, resolve, signature
 from chatbot.middleware.guard import Guard, composed, outcome
 from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.observer import NOBODY, Decision, Observer
 from chatbot.middleware.policies import HOUR, Deduplicated, ms, policy_of
 from chatbot.middleware.records import Record, RecordRunner
 from chatbot.stores.base import Claim, Store
@@ -49,10 +50,11 @@ class Deduplication(Guard):
 
     option, policy, rank = "deduplicated", Deduplicated, 0
 
-    def __init__(self, store: Store, *, heartbeat: Heartbeat | None = None) -> None:
-        super().__init__()
+    def __init__(self, store: Store, *, heartbeat: Heartbeat | None = None, observer: Observer = NOBODY) -> None:
+        super().__init__(observer)
         self._store = store
-        self._runner = RecordRunner(store, heartbeat or Heartbeat(store), self.patience)
+        heartbeat = heartbeat or Heartbeat(store, observer)
+        self._runner = RecordRunner(store, heartbeat, self.patience, self.observer, "deduplicated")
         #: Claims of messages that are being published: message id -> (record, window in ms, since when), oldest first.
         self._pending: dict[str, tuple[str, int, float]] = {}
         self._lock = threading.Lock()
@@ -78,7 +80,7 @@ class Deduplication(Guard):
             for record, i, policy in sorted(self._wanted(broker, messages), key=lambda wanted: wanted[:2]):
                 message = messages[i]
                 if (original := ours.get(record, message.message_id)) != message.message_id:
-                    verdicts[i] = outcome(message, "duplicate", original=original)
+                    verdicts[i] = self._suppressed(record, message, original)
                 elif (verdict := self._admit(policy, record, message)) is not message:
                     verdicts[i] = verdict
                 else:
@@ -102,14 +104,23 @@ class Deduplication(Guard):
         try:
             claim = self._decided(record, message.message_id)
         except StoreUnavailable:
-            if policy.on_store_error == "fail":
+            proceed = policy.on_store_error == "proceed"
+            self.observer.store_error(message.actor_name, "proceeded" if proceed else "failed")
+            if not proceed:
                 raise
             logger.warning("the store is down: %s is enqueued unguarded", message.message_id)
             return message
         if claim.verdict == "done":
-            return outcome(message, "duplicate", original=claim.owner)
+            return self._suppressed(record, message, claim.owner)
         self._expect(message, record, ms(policy.window))
         return message
+
+    def _suppressed(self, record: str, message: Message[Any], original: str) -> Message[Any]:
+        self._tell(record, message, "duplicate", original)
+        return outcome(message, "duplicate", original=original)
+
+    def _tell(self, record: str, message: Message[Any], verdict: Decision, of: str = "") -> None:
+        self.observer.decided(message.actor_name, message.message_id, record, "", verdict, "deduplicated", of)
 
     def _decided(self, record: str, owner: str) -> Claim:
         """Claim, and while another caller is between its claim and its confirmation, wait for its outcome."""
@@ -135,6 +146,7 @@ class Deduplication(Guard):
             record, window, _ = self._pending.pop(message.message_id, ("", 0, 0))
         if not record:
             return
+        self._tell(record, message, "enqueued")
         try:
             self._store.settle(record, message.message_id, "", b"", window, window)
         except StoreUnavailable as exc:
@@ -159,13 +171,13 @@ class Deduplication(Guard):
         if policy is None or not _awaited(broker, actor, message) or (key := _record(policy, actor, message)) is None:
             return call()
         window = ms(policy.window)
-        record = Record(key=f"run:{key}", fingerprint="", ttl=window, value_ttl=min(window, HOUR), lease=RUN_LEASE)
+        record = Record(key=f"awaited-{key}", fingerprint="", ttl=window, value_ttl=min(window, HOUR), lease=RUN_LEASE)
         return self._runner.run(broker, record, call, message, on_store_error=policy.on_store_error)
 
 
 def _record(policy: Deduplicated, actor: Actor[..., Any], message: Call) -> str | None:
     key = parameters_hash(actor, message, policy.exclude) if policy.key is None else resolve(policy.key, actor, message)
-    return None if key is None else f"{actor.actor_name}:dedup:{key}"
+    return None if key is None else record_key("dedup", actor.actor_name, key)
 
 
 def _awaited(broker: Broker, actor: Actor[..., Any], message: Call) -> bool:

@@ -16,6 +16,7 @@ from dramatiq.middleware import MiddlewareError
 
 from chatbot.errors import GuardError, PolicyInvalid, Suppressed
 from chatbot.middleware import steps, turns
+from chatbot.middleware.observer import NOBODY, Observer, together
 from chatbot.middleware.patience import PatientMiddleware
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy
     from dramatiq.message import Message
 
-Outcome = Literal["enqueued", "absorbed", "duplicate", "overflow"]
+Outcome = Literal["enqueued", "absorbed", "duplicate", "overflow", "amended", "withdrawn", "late"]
 
 _delivery: ContextVar[MessageProxy | None] = ContextVar("chatbot_delivery", default=None)
 
@@ -36,6 +37,10 @@ class Guard(PatientMiddleware):
     policy: ClassVar[type[Any]]
     #: Guards are asked in this order.
     rank: ClassVar[int]
+
+    def __init__(self, observer: Observer = NOBODY) -> None:
+        super().__init__()
+        self.observer = together(observer)
 
     @property
     def actor_options(self) -> set[str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from chatbot.errors import IdempotencyKeyReused
-from chatbot.middleware.calls import parameters_hash, resolve, short_hash
+from chatbot.middleware.calls import parameters_hash, record_key, resolve, short_hash
 from chatbot.middleware.guard import Guard
 from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.observer import NOBODY, Observer
 from chatbot.middleware.policies import Idempotent, ms, policy_of
 from chatbot.middleware.records import Record, RecordRunner
+from chatbot.middleware.retries import HOPELESS
 from chatbot.stores.base import Store
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ class Idempotency(Guard):
 
     option, policy, rank = "idempotent", Idempotent, 2
 
-    def __init__(self, store: Store, *, heartbeat: Heartbeat | None = None) -> None:
-        super().__init__()
-        self._runner = RecordRunner(store, heartbeat or Heartbeat(store), self.patience)
+    def __init__(self, store: Store, *, heartbeat: Heartbeat | None = None, observer: Observer = NOBODY) -> None:
+        super().__init__(observer)
+        heartbeat = heartbeat or Heartbeat(store, observer)
+        self._runner = RecordRunner(store, heartbeat, self.patience, self.observer, "idempotent")
 
     def after_declare_actor(self, broker: Broker, actor: Actor[..., Any]) -> None:
         if actor.options.get("debounced") is not None or actor.options.get(self.option) is None:
@@ -37,7 +39,7 @@ class Idempotency(Guard):
         super().after_declare_actor(broker, actor)
         # Stock Retries, too, give up at once on what the actor `throws`.
         throws = actor.options.get("throws") or ()
-        actor.options["throws"] = (*(throws if isinstance(throws, tuple) else (throws,)), IdempotencyKeyReused)
+        actor.options["throws"] = (*(throws if isinstance(throws, tuple) else (throws,)), *HOPELESS)
 
     def run(self, broker: Broker, actor: Actor[..., Any], fn: Callable[..., Any], message: MessageProxy) -> Any:
         def call() -> Any:
@@ -53,7 +55,7 @@ class Idempotency(Guard):
 def _record(policy: Idempotent, key: str, actor: Actor[..., Any], message: MessageProxy) -> Record:
     told_apart_by = None if policy.fingerprint is None else resolve(policy.fingerprint, actor, message)
     return Record(
-        key=f"{actor.actor_name}:{key}",
+        key=record_key("run", actor.actor_name, key),
         # Hashed, as a record has no room for whatever a payload may hold.
         fingerprint=parameters_hash(actor, message) if told_apart_by is None else short_hash(told_apart_by.encode()),
         ttl=policy.remembered(message),

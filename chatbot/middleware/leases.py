@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from weakref import ref
 
 from chatbot.errors import LeaseLost, StoreUnavailable
+from chatbot.middleware.observer import NOBODY, Observer, together
 from chatbot.stores.base import Lease, Store
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,8 @@ class Heartbeat:
     ever, but it cannot come between the parts of one step in C.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, observer: Observer = NOBODY) -> None:
+        self.store, self.observer = store, together(observer)
         # Weak: a run that was interrupted on its way out of `holding` must not keep its lease for ever.
         self._held: dict[int, ref[Held]] = {}
         self._thread: threading.Thread | None = None
@@ -111,6 +112,7 @@ class Heartbeat:
                 elif id(one) in self._held:  # a run that ended meanwhile has nothing to lose
                     one.lost = True
                     logger.warning("lost the lease of %s: its run will have no effect", one.lease.key)
+                    self.observer.lease_lost(one.lease.key)
 
     def _beat(self) -> None:
         while True:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dramatiq.message import Message
 
 from chatbot.errors import StoreUnavailable
+from chatbot.middleware.observer import NOBODY, Observer, together
 from chatbot.stores.base import ClaimCheck, Store
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ _NAMESPACE = uuid.UUID("6f1ad9a2-1a0e-5a3c-9d0b-2f6b1c7f1d1e")
 class Pump:
     """A thread that publishes what is due and sleeps until the next due time."""
 
-    def __init__(self, broker: Broker, store: Store, *, again: int = AGAIN) -> None:
-        self._broker, self._store, self._again = broker, store, again
+    def __init__(self, broker: Broker, store: Store, *, again: int = AGAIN, observer: Observer = NOBODY) -> None:
+        self._broker, self._store, self._again, self._observer = broker, store, again, together(observer)
         self._stopping = threading.Event()
         self._sleeping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="pump", daemon=True)
@@ -54,18 +55,23 @@ class Pump:
             self._thread.join(0.05)
 
     def _loop(self) -> None:
-        failures = 0
+        failures, rested = 0, False
         while not self._stopping.is_set():
             try:
                 sleep = self.step()
-                failures = 0
+                failures, rested = 0, False
             except Exception as exc:
                 failures += 1
+                if not isinstance(exc, StoreUnavailable):
+                    self._observer.broker_error()
                 logger.warning("the pump could not hand over what is due: %s", exc, exc_info=not _expected(exc))
                 self._stopping.wait(min(0.1 * 2**failures, 3.0) * random.uniform(0.5, 1))
                 continue
             if sleep and not self._stopping.is_set():
                 self._rest(sleep)
+                rested = True
+        if rested:
+            self._pass_on()
 
     def _rest(self, sleep: int) -> None:
         self._sleeping.set()
@@ -77,6 +83,13 @@ class Pump:
         finally:
             self._sleeping.clear()
 
+    def _pass_on(self) -> None:
+        """What ended the last sleep may have been the only wake-up: without it, the other pumps would sleep on."""
+        try:
+            self._store.wake()
+        except Exception as exc:
+            logger.debug("the pump could not wake another one: %s", exc)
+
     def step(self) -> int:
         """Hand over what is due, once; return for how many ms there is nothing to do."""
         due = self._store.take_due(LIMIT, PUBLISH_LEASE, self._again)
@@ -84,10 +97,14 @@ class Pump:
             published = self._publish(due.checks)
             if published:
                 self._store.handed_over(published, self._again)
+            for check in published:
+                self._observer.published(check.key, check.epoch, check.stamp)
         return min(LONGEST if due.next_look is None else due.next_look, LONGEST)
 
     def _publish(self, checks: Sequence[ClaimCheck]) -> list[ClaimCheck]:
         known = [(check, message) for check in checks if (message := self._message(check))]
+        for check, _ in known:
+            self._observer.taken(check.key, check.epoch, check.stamp)
         publish_all(self._broker, [message for _, message in known])
         return [check for check, _ in known]
 
@@ -104,8 +121,13 @@ class Pump:
             kwargs={},
             options={"turn": [check.key, check.epoch, check.stamp], "outcome": "enqueued"},
             # Equal in every publication of a turn, so that results of every copy are one.
-            message_id=str(uuid.uuid5(_NAMESPACE, f"{check.key}:{check.epoch}")),
+            message_id=message_id(check.key, check.epoch),
         )
+
+
+def message_id(key: str, epoch: int) -> str:
+    """Return the message id of a turn's claim checks."""
+    return str(uuid.uuid5(_NAMESPACE, f"{key}:{epoch}"))
 
 
 def publish_all(broker: Broker, messages: Sequence[Message[Any]]) -> None:

@@ -15,6 +15,7 @@ from dramatiq.middleware import Interrupt
 
 from chatbot.errors import IdempotencyKeyReused, StoreUnavailable
 from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.observer import NOBODY, Decision, Guarantee, Observer
 from chatbot.middleware.patience import Patience, come_back, keep, skip
 from chatbot.middleware.policies import OnStoreError
 from chatbot.middleware.steps import decoded, encoded, scope
@@ -44,8 +45,16 @@ class Record:
 class RecordRunner:
     """Runs deliveries so that at most one of a record's calls completes."""
 
-    def __init__(self, store: Store, heartbeat: Heartbeat, patience: Patience) -> None:
+    def __init__(
+        self,
+        store: Store,
+        heartbeat: Heartbeat,
+        patience: Patience,
+        observer: Observer = NOBODY,
+        guarantee: Guarantee = "idempotent",
+    ) -> None:
         self._store, self._heartbeat, self._patience = store, heartbeat, patience
+        self._observer, self._guarantee = observer, guarantee
 
     def run(
         self,
@@ -64,7 +73,7 @@ class RecordRunner:
         owner = f"{message.message_id}/{uuid.uuid4().hex}"
         patient = on_store_error == "fail"
         try:
-            since, claim = self._claim(record, owner, patient)
+            since, claim = self._claim(record, owner, message, patient)
         except StoreUnavailable:
             if patient:  # the worker stops
                 keep(message)
@@ -73,21 +82,36 @@ class RecordRunner:
             return call()
         match claim.verdict:
             case "done":
+                self._decided(record, message, "duplicate", claim.owner)
                 return decoded(claim.value)
             case "busy":
+                self._decided(record, message, "waiting", claim.owner)
                 self._later(broker, message, claim.remaining)
             case "mismatch":
+                self._decided(record, message, "reused")
                 raise IdempotencyKeyReused(f"the key of {message.message_id} was used before with another payload")
         lease = Lease("claim", record.key, owner)
         with self._heartbeat.holding(lease, record.lease, since) as held, scope(record.key, held, record.ttl):
             result, value = self._call(record, owner, call)
             if not self._settled(record, owner, value, patient):
+                self._decided(record, message, "overtaken")
                 self._later(broker, message, 0)  # taken over: the answer is the other one's
+        self._decided(record, message, "completed")
         return result
 
-    def _claim(self, record: Record, owner: str, patient: bool) -> tuple[float, Claim]:
+    def _decided(self, record: Record, message: MessageProxy, outcome: Decision, owner: str = "") -> None:
+        original = owner.partition("/")[0]
+        self._observer.decided(
+            message.actor_name, message.message_id, record.key, "", outcome, self._guarantee, original
+        )
+
+    def _claim(self, record: Record, owner: str, message: MessageProxy, patient: bool) -> tuple[float, Claim]:
         def claim() -> tuple[float, Claim]:
-            return time.monotonic(), self._store.claim(record.key, owner, record.lease, record.fingerprint)
+            try:
+                return time.monotonic(), self._store.claim(record.key, owner, record.lease, record.fingerprint)
+            except StoreUnavailable:
+                self._observer.store_error(message.actor_name, "waited" if patient else "proceeded")
+                raise
 
         return self._patience.until_answered(claim) if patient else claim()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 from typing import TYPE_CHECKING, Any
 
 from dramatiq.errors import BrokerConnectionError, Retry
@@ -44,8 +45,8 @@ class Retries(StockRetries, PatientMiddleware):
             message.fail()
             return
         stock: Any = super()
-        patient = _Patient(broker, self.patience, asked_delay(exception))
         try:
+            patient = _Patient(broker, self.patience, asked_delay(exception), self._least(broker, message))
             stock.after_process_message(patient, message, exception=exception)
         except (BrokerConnectionError, Interrupt):
             if not message.failed:
@@ -55,18 +56,25 @@ class Retries(StockRetries, PatientMiddleware):
             logger.exception("%s cannot be retried", message.message_id)
             message.fail()
 
+    def _least(self, broker: Broker, message: MessageProxy) -> int:
+        options = {"min_backoff": self.min_backoff, **broker.get_actor(message.actor_name).options, **message.options}
+        return options["min_backoff"]  # type: ignore[no-any-return]
+
 
 class _Patient:
-    """A broker for Retries, which waits for the real one while that is down, and keeps the delay that was asked for."""
+    """A broker for Retries, which waits for the real one while that is down, keeps the delay that was asked for, and
+    else jitters a delay between `least` (ms) and Dramatiq's."""
 
-    def __init__(self, broker: Broker, patience: Patience, asked: int | None) -> None:
-        self._broker, self._patience, self._asked = broker, patience, asked
+    def __init__(self, broker: Broker, patience: Patience, asked: int | None, least: int) -> None:
+        self._broker, self._patience, self._asked, self._least = broker, patience, asked, least
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._broker, name)
 
     def enqueue(self, message: Message[Any], *, delay: int) -> Message[Any]:
-        delay = delay if self._asked is None else self._asked
+        # Dramatiq's own jitter is the upper half at most: what failed together would come back together.
+        jittered = round(random.uniform(min(self._least, delay), delay))
+        delay = jittered if self._asked is None else self._asked
         return self._patience.until_answered(lambda: self._broker.enqueue(message, delay=delay), BrokerConnectionError)
 
 

@@ -22,6 +22,7 @@ from dramatiq.middleware import Shutdown
 from chatbot.errors import Permanent, StoreUnavailable
 from chatbot.middleware.items import item_type
 from chatbot.middleware.leases import Heartbeat, Held
+from chatbot.middleware.observer import Ending, Observer
 from chatbot.middleware.patience import Patience, skip
 from chatbot.middleware.policies import Debounced, ms
 from chatbot.middleware.retries import HOPELESS, asked_delay
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from dramatiq.message import Message
 
 logger = logging.getLogger(__name__)
+
+_ENDINGS: dict[Outcome, Ending] = {"ok": "settled", "dead": "buried", "retry": "kept", "split": "split"}
 
 MakeFollowUp = Callable[["Broker", "Message[Any]", str, str], FollowUp]
 
@@ -51,8 +54,15 @@ RESULT_TTL = 3_600_000
 class TurnRunner:
     """Runs turns for the debounced actors of one process."""
 
-    def __init__(self, store: Store, heartbeat: Heartbeat, patience: Patience, make_follow_up: MakeFollowUp) -> None:
-        self.store, self.patience, self.make_follow_up = store, patience, make_follow_up
+    def __init__(
+        self,
+        store: Store,
+        heartbeat: Heartbeat,
+        patience: Patience,
+        observer: Observer,
+        make_follow_up: MakeFollowUp,
+    ) -> None:
+        self.store, self.patience, self.observer, self.make_follow_up = store, patience, observer, make_follow_up
         self._heartbeat = heartbeat
 
     def run(
@@ -63,7 +73,7 @@ class TurnRunner:
         message.options.pop("store_results", None)
         check = ClaimCheck(*message.options["turn"])
         owner = f"{message.message_id}/{uuid.uuid4().hex}"
-        since, begun = self._begin(check, owner, GRACE if getattr(message, "redelivered", False) else 0)
+        since, begun = self._begin(check, owner, message)
         if begun is None or begun.verdict in ("busy", "stale", "buried"):
             skip(message, f"another copy of turn {check} has run, runs or will run: {begun and begun.verdict}")
         if begun.verdict == "done":
@@ -72,14 +82,22 @@ class TurnRunner:
         with self._heartbeat.holding(Lease("turn", check.key, owner), LEASE, since, GRACE) as held:
             return run.attempt(fn, held)
 
-    def _begin(self, check: ClaimCheck, owner: str, grace: int) -> tuple[float, Begun | None]:
+    def _begin(self, check: ClaimCheck, owner: str, message: MessageProxy) -> tuple[float, Begun | None]:
+        grace = GRACE if getattr(message, "redelivered", False) else 0
+
         def begin() -> tuple[float, Begun]:
-            return time.monotonic(), self.store.begin(check, owner, LEASE, grace)
+            try:
+                return time.monotonic(), self.store.begin(check, owner, LEASE, grace)
+            except StoreUnavailable:
+                self.observer.store_error(message.actor_name, "waited")
+                raise
 
         try:
-            return self.patience.until_answered(begin)
+            since, begun = self.patience.until_answered(begin)
         except StoreUnavailable:
             return 0.0, None  # the worker stops; the ledger publishes the turn again
+        self.observer.began(check.key, check.epoch, message.message_id, begun.verdict, owner, begun.entries)
+        return since, begun
 
 
 class _Run:
@@ -136,7 +154,7 @@ class _Run:
     def _fail(self, error: BaseException) -> None:
         outcome, delay = self._judge(error)
         reason = self._reason(error) if outcome == "dead" else b""
-        verdict = self._finish(outcome, value=reason, delay=delay)
+        verdict = self._finish(outcome, value=reason, delay=delay, error=error)
         if outcome == "dead" and verdict == "settled":
             logger.error("turn %s is a dead letter: %r", self.check, error)
 
@@ -163,7 +181,13 @@ class _Run:
         )
 
     def _finish(
-        self, outcome: Outcome, *, value: bytes = b"", delay: int = 0, follow_ups: Sequence[FollowUp] = ()
+        self,
+        outcome: Outcome,
+        *,
+        value: bytes = b"",
+        delay: int = 0,
+        follow_ups: Sequence[FollowUp] = (),
+        error: BaseException | None = None,
     ) -> FinishVerdict:
         def finish() -> FinishVerdict:
             return self.runner.store.finish(
@@ -184,6 +208,8 @@ class _Run:
         # Only a settled run may store a result.
         if verdict != "settled":
             self.message.options["store_results"] = False
+        ending = "refused" if verdict == "refused" else _ENDINGS[outcome]
+        self.runner.observer.settled(self.check.key, self.check.epoch, ending, self.begun.entries, follow_ups, error)
         return verdict
 
     @property
@@ -195,7 +221,7 @@ class _Run:
 def _decode(entries: Sequence[Any], kind: Any) -> list[Any]:
     try:
         return [msgspec.json.decode(entry.body, type=kind) for entry in entries]
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, RecursionError) as exc:
         raise Permanent(f"an item is not a {kind}: {exc}") from exc
 
 

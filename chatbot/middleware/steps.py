@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
@@ -12,8 +13,9 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from chatbot.errors import LeaseLost, Permanent, StoreUnavailable
+from chatbot.middleware.calls import record_key
 from chatbot.middleware.leases import Held
-from chatbot.stores.base import DAY, Lease
+from chatbot.stores.base import DAY, Claim, Lease
 
 T = TypeVar("T")
 
@@ -41,30 +43,65 @@ def once(key: str, fn: Callable[[], T]) -> T:
     For actors with several expensive steps; the result must be what JSON can hold, and is kept for a day, or for the
     `ttl` of an idempotent actor's key. Raises LeaseLost outside a guarded run.
     """
-    current = _scope.get()
-    if current is None:
-        raise LeaseLost("once() remembers the steps of a guarded run: there is none here")
-    name, held, ttl = current
-    store, record, owner = held.heartbeat.store, f"once:{name}/{key}", uuid.uuid4().hex
-    since = time.monotonic()
-    while (claim := store.claim(record, owner, held.length)).verdict == "busy":
-        # A run before this one, whose lease lapsed: it may still be inside this very step.
-        held.secure(0)
-        time.sleep(min(claim.remaining, 250) / 1000)
-        since = time.monotonic()
+    step = _Step(key)
+    claim = step.claim()
     if claim.verdict == "done":
         return cast(T, decoded(claim.value))
-    with held.heartbeat.holding(Lease("claim", record, owner), held.length, since):
-        try:
-            value = encoded(fn())
-        except BaseException:
-            with suppress(StoreUnavailable):
-                store.release(record, owner)
-            raise
-        first = store.settle(record, owner, "", value, ttl, ttl)
-    if first is None:
-        raise LeaseLost()
-    return cast(T, decoded(first))
+    with step.taking():
+        return cast(T, decoded(step.settle(encoded(fn()))))
+
+
+async def once_async(key: str, fn: Callable[[], Awaitable[T]]) -> T:
+    """Take an asynchronous step once; see `once`. The event loop goes on while the store is asked."""
+    step = _Step(key)
+    claim = await asyncio.to_thread(step.claim)
+    if claim.verdict == "done":
+        return cast(T, decoded(claim.value))
+    with step.taking():
+        return cast(T, decoded(await asyncio.to_thread(step.settle, encoded(await fn()))))
+
+
+class _Step:
+    """One step of the current run, by one of its repetitions."""
+
+    def __init__(self, key: str) -> None:
+        current = _scope.get()
+        if current is None:
+            raise LeaseLost("once() remembers the steps of a guarded run: there is none here")
+        name, self._held, self._ttl = current
+        self._store = self._held.heartbeat.store
+        self._record, self._owner = record_key("once", name, key), uuid.uuid4().hex
+        self._since = 0.0
+
+    def claim(self) -> Claim:
+        """Take the step, or learn what it returned."""
+        while True:
+            self._since = time.monotonic()
+            claim = self._store.claim(self._record, self._owner, self._held.length)
+            if claim.verdict != "busy":
+                return claim
+            # A run before this one, whose lease lapsed: it may still be inside this very step.
+            self._held.secure(0)
+            time.sleep(min(claim.remaining, 250) / 1000)
+
+    @contextmanager
+    def taking(self) -> Iterator[None]:
+        """Keep the claim while the step is taken; a step that failed may be taken again at once."""
+        lease = Lease("claim", self._record, self._owner)
+        with self._held.heartbeat.holding(lease, self._held.length, self._since):
+            try:
+                yield
+            except BaseException:
+                with suppress(StoreUnavailable):
+                    self._store.release(self._record, self._owner)
+                raise
+
+    def settle(self, value: bytes) -> bytes:
+        """Note what the step returned; return what it returned first."""
+        first = self._store.settle(self._record, self._owner, "", value, self._ttl, self._ttl)
+        if first is None:
+            raise LeaseLost()
+        return first
 
 
 def encoded(result: object) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from chatbot.errors import PolicyInvalid
 from chatbot.middleware import Debounced, Idempotent, current_turn
 from tests.middleware.running import House, by_letter, window
 from tests.waiting import wait_until
@@ -78,14 +79,50 @@ def test_a_full_window_runs_at_once(house: House, full: dict[str, int]) -> None:
     assert runs == [["a1", "a2"]]
 
 
-def test_a_message_may_override_single_fields(house: House) -> None:
+@pytest.mark.parametrize("override", [{"wait": 0}, {"max_items": 2}, {"max_bytes": 8}, {"wait": 30, "max_wait": 30}])
+def test_a_message_may_override_single_fields(house: House, override: dict[str, int]) -> None:
     runs: list[list[str]] = []
     actor = house.declare(collector(runs), debounced=window(wait=60_000, max_wait=60_000))
     house.work()
     actor.send("a1")
-    actor.send_with_options(args=("a2",), debounced={"wait": 0})
+    actor.send_with_options(args=("a2",), debounced=override)
     house.settled(actor)
     assert runs == [["a1", "a2"]]
+
+
+def test_a_message_may_bound_a_burst_without_an_end(memory: House) -> None:
+    runs: list[list[str]] = []
+    actor = memory.declare(collector(runs), debounced=window(wait=300, max_wait=60_000))
+    memory.work()
+    wait_until(lambda: actor.send_with_options(args=("a",), debounced={"max_wait": 500}) and runs, interval=0.05)
+    assert len(runs[0]) > 1
+
+
+@pytest.mark.parametrize("override", [{"wait": -1}, {"max_wait": 1}, {"max_items": 0}, {"wat": 1}, {"on_running": "x"}])
+def test_an_override_that_makes_no_policy_is_refused_to_the_sender(memory: House, override: dict[str, Any]) -> None:
+    actor = memory.declare(collector([]), debounced=window())
+    with pytest.raises(PolicyInvalid):
+        actor.send_with_options(args=("a1",), debounced=override)
+
+
+def test_a_message_may_supersede_though_its_actor_queues(house: House) -> None:
+    runs: list[list[str]] = []
+    first, superseded = threading.Event(), threading.Event()
+
+    def collect(items: list[str]) -> None:
+        runs.append(items)
+        first.set()
+        assert len(items) > 1 or superseded.wait(10)
+
+    actor = house.declare(collect, debounced=window(max_wait=20_000))
+    house.work()
+    actor.send("a1")
+    assert first.wait(10)
+    actor.send_with_options(args=("a2",), debounced={"on_running": "supersede"})
+    wait_until(lambda: len(runs) == 2)
+    superseded.set()
+    house.settled(actor)
+    assert runs == [["a1"], ["a1", "a2"]]
 
 
 @pytest.mark.parametrize("way", ["policy", "key"])

@@ -6,12 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import dramatiq
 import pytest
-from dramatiq import group, pipeline
 from dramatiq.encoder import PickleEncoder
 from dramatiq.errors import ConnectionClosed
 from dramatiq.results import Results
@@ -64,19 +63,30 @@ def test_only_the_first_of_the_same_calls_runs(house: House) -> None:
     wait_until(lambda: sorted(runs) == ["end", "o1", "o2"])
 
 
+NOON, NIGHT = (datetime(2026, 1, 31, hour, tzinfo=UTC) for hour in (12, 23))
 SAME = [
     ({"a": 1, "b": {"c": [1], "d": 2}}, {"b": {"d": 2, "c": [1]}, "a": 1}),
     ({3, 1, 2, 10}, {10, 2, 3, 1}),
     ({"tags": {"x", "y", "z"}}, {"tags": {"z", "x", "y"}}),
     (0.1, 0.1),
+    (1.0, 1),
+    ({"price": [2, {"net": -0.0}]}, {"price": [2.0, {"net": 0}]}),
+    (float("nan"), float("nan")),
     (datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)),
+    (datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 1, 31, 2, tzinfo=timezone(timedelta(hours=2)))),
     ({1: "a", 2: "b"}, {2: "b", 1: "a"}),
+    ({NOON: "a", NIGHT: "b"}, {NIGHT: "b", NOON: "a"}),
     ("ü", "ü"),
     (None, None),
 ]
 OTHER = [
     (0.1, 0.2),
     (1, "1"),
+    (1, True),
+    (1.5, 1),
+    (None, float("nan")),
+    (float("inf"), float("-inf")),
+    (datetime(2026, 1, 31), datetime(2026, 1, 31, tzinfo=UTC)),
     ([1, 2], [2, 1]),
     (datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 1, 31, 0, 0, 0, 1, tzinfo=UTC)),
     ({"a": 1}, {"a": 1, "b": None}),
@@ -313,58 +323,7 @@ def test_a_debounced_call_is_deduplicated_even_if_its_actor_stores_results(memor
     assert runs == [["a1"]]
 
 
-# --- what comes back is no duplicate of itself ---
-def test_a_retry_is_not_a_duplicate_of_its_own_call(house: House) -> None:
-    runs: list[str] = []
-
-    def run(order: str) -> None:
-        runs.append(order)
-        if len(runs) < 3:
-            raise ValueError
-
-    actor = house.declare(run, deduplicated=MINUTE)
-    house.work()
-    actor.send("o1")
-    wait_until(lambda: len(runs) == 3)
-
-
-def test_the_promotion_of_a_delayed_call_is_not_a_duplicate_of_it(house: House) -> None:
-    runs: list[str] = []
-
-    def run(order: str) -> None:
-        runs.append(order)
-
-    actor = house.declare(run, deduplicated=MINUTE)
-    house.work()
-    actor.send_with_options(args=("o1",), delay=50)
-    assert actor.send_with_options(args=("o1",), delay=50).options["outcome"] == "duplicate"
-    wait_until(lambda: runs == ["o1"])
-
-
 # --- calls that somebody waits for ---
-def test_composed_calls_are_not_suppressed_and_complete_with_the_value_of_the_first(house: House) -> None:
-    runs: list[str] = []
-    heard: list[str] = []
-    done = threading.Event()
-
-    def run(order: str) -> str:
-        runs.append(order)
-        return f"{order} #{len(runs)}"
-
-    actor = house.declare(run, deduplicated=MINUTE)
-    listener = house.declare(lambda text: heard.append(text), actor_name="listener")
-    finished = house.declare(lambda: done.set(), actor_name="finished")
-    house.work()
-    for _ in range(2):
-        pipeline([actor.message("o1"), listener.message()], broker=house.broker).run()
-    wait_until(lambda: heard == ["o1 #1"] * 2)
-    both = group([actor.message("o1"), actor.message("o1")], broker=house.broker)
-    both.add_completion_callback(finished.message())
-    both.run()
-    assert done.wait(10)
-    assert runs == ["o1"]
-
-
 @pytest.mark.parametrize("where", ["actor", "message", "middleware"])
 def test_calls_with_stored_results_are_not_suppressed_and_get_the_value_of_the_first(
     new_house: Callable[..., House], where: str

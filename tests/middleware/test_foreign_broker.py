@@ -110,6 +110,20 @@ def test_a_call_of_a_producer_without_guards_joins_its_window_when_it_arrives(
     house.drained()
 
 
+def test_an_edit_of_a_producer_without_guards_is_made_when_it_arrives(memory: House) -> None:
+    runs: list[list[str]] = []
+    policies = {"debounced": window(wait=60_000, max_wait=60_000), "idempotent": Idempotent(key=str)}
+    actor = memory.declare(lambda items: runs.append(items), actor_name="d", **policies)
+    memory.broker.enqueue_many([actor.message(item) for item in ("a1", "a2", "a3")])
+    plain_producer(memory, actor, "a two", amends="a2")
+    plain_producer(memory, actor, "-", withdraws="a3", debounced={"key": "a"})
+    memory.work()
+    memory.drained()
+    actor.send_with_options(args=("a4",), debounced={"wait": 0})
+    memory.settled(actor)
+    assert runs == [["a1", "a two", "a4"]]
+
+
 def test_a_full_window_takes_the_call_of_a_producer_without_guards_later(new_house: Callable[..., House]) -> None:
     house, open_ = new_house(), threading.Event()
     runs: list[list[str]] = []

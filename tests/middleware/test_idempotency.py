@@ -9,12 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from dramatiq import group, pipeline
 from dramatiq.middleware import AgeLimit, Callbacks, Pipelines, Retries, TimeLimitExceeded
 from dramatiq.results import ResultMissing, ResultTimeout
 
-from chatbot.errors import Transient
-from chatbot.middleware import Idempotent, guards
+from chatbot.errors import Permanent, Transient
+from chatbot.middleware import Deduplicated, Idempotent, guards
 from chatbot.stores.memory import ManualClock
 from tests.middleware.running import House, TroubledStore
 from tests.waiting import wait_until
@@ -51,6 +50,22 @@ def test_a_duplicate_gets_the_result_of_the_first(house: House) -> None:
     assert house.result(work.actor.send("o2")) == "o2 #2"
 
 
+def test_keys_of_other_actors_and_guarantees_are_other_keys(memory: House) -> None:
+    runs: list[str] = []
+
+    def run(order: str) -> str:
+        runs.append(order)
+        return order
+
+    both = {"idempotent": Idempotent(key="{order}"), "deduplicated": Deduplicated(window=60_000, key="{order}")}
+    one = memory.declare(run, actor_name="a", store_results=True, **both)
+    other = memory.declare(run, actor_name="a:b", store_results=True, **both)
+    memory.work()
+    sent = [one.send("b:c"), other.send("c"), one.send("dedup:c"), one.send("c"), one.send("a:c")]
+    assert [memory.result(message) for message in sent] == ["b:c", "c", "dedup:c", "c", "a:c"]
+    assert len(runs) == 5
+
+
 def test_a_duplicate_waits_for_the_run_without_spending_a_retry(house: House) -> None:
     work = Work(house, Idempotent(key="{order}", lease=300), max_retries=0)
     work.gate.clear()
@@ -73,31 +88,6 @@ def test_a_duplicate_hears_of_the_result_long_before_the_lease_would_end(house: 
     second = work.actor.send("o1")
     work.gate.set()
     assert house.result(second) == "o1 #1"
-
-
-def test_a_waiting_duplicate_completes_its_group_and_its_pipeline(house: House) -> None:
-    work = Work(house)
-    shouted: list[str] = []
-    done = threading.Event()
-
-    def shout(text: str) -> None:
-        shouted.append(text)
-
-    shouting = house.declare(shout)
-    finished = house.declare(lambda: done.set(), actor_name="finished")
-    work.gate.clear()
-    house.work()
-    work.actor.send("o1")
-    work.inside()
-    pipeline([work.actor.message("o1"), shouting.message()], broker=house.broker).run()
-    both = group([work.actor.message("o1"), work.actor.message("o1")], broker=house.broker)
-    both.add_completion_callback(finished.message())
-    both.run()
-    work.gate.set()
-    assert done.wait(10)
-    wait_until(lambda: shouted)
-    assert shouted == ["o1 #1"]
-    assert work.runs == ["o1"]
 
 
 def test_a_failure_releases_the_key_so_that_the_retry_runs(house: House) -> None:
@@ -134,6 +124,17 @@ def test_stock_retries_dead_letter_a_reused_key_at_once_and_callbacks_hear_of_it
     wait_until(lambda: house.dead)
     wait_until(lambda: failures)
     assert failures == ["IdempotencyKeyReused"]
+    assert work.runs == ["o1"]
+
+
+def test_stock_retries_dead_letter_a_permanent_error_at_once(new_house: Callable[..., House]) -> None:
+    store = TroubledStore()
+    house = new_house(store, [AgeLimit(), Pipelines(), Retries(), *guards(store)])
+    work = Work(house)
+    work.failures = [Permanent("no such order")]
+    house.work()
+    work.actor.send("o1")
+    wait_until(lambda: house.dead)
     assert work.runs == ["o1"]
 
 

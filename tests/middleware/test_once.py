@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from dramatiq.middleware import AsyncIO
 
 from chatbot.errors import LeaseLost
-from chatbot.middleware import Idempotent, once
+from chatbot.middleware import Idempotent, once, once_async
+from chatbot.stores.base import Claim
 from chatbot.stores.memory import ManualClock
 from tests.middleware.running import House, TroubledStore, window
 from tests.waiting import wait_until
@@ -73,6 +78,21 @@ def test_steps_are_forgotten_with_their_key(new_house: Callable[..., House]) -> 
     assert steps.seen == [{"receipt": 1}, {"receipt": 2}]
 
 
+def test_steps_of_other_keys_and_names_never_share_a_result(memory: House) -> None:
+    seen: list[str] = []
+
+    def run(order: str, step: str) -> None:
+        seen.append(once(step, lambda: f"{order} {step}"))
+
+    actor = memory.declare(run, idempotent=Idempotent(key="{order}"))
+    memory.work()
+    calls = [("o", "a/b"), ("o/a", "b"), ("p", "a:b"), ("p:a", "b"), ("p%3Aa", "b")]
+    for call in calls:
+        actor.send(*call)
+    wait_until(lambda: len(seen) == len(calls))
+    assert sorted(seen) == sorted(f"{order} {step}" for order, step in calls)
+
+
 def test_a_step_that_failed_is_taken_again(memory: House) -> None:
     tried: list[int] = []
 
@@ -106,6 +126,84 @@ def test_the_failure_of_a_step_is_told_even_if_the_store_is_down(memory: House) 
     actor.send("a1")
     memory.settled(actor)
     assert [type(error) for error in errors] == [ZeroDivisionError]
+
+
+# --- asynchronous steps ---
+class AsyncSteps(Steps):
+    """The same, and both steps at once."""
+
+    async def take_async(self, items: Any) -> None:
+        taken = await asyncio.gather(once_async("charge", self.charge_async), once_async("note", self.charge_async))
+        self.seen.append(sorted(step["receipt"] for step in taken))
+        if len(self.seen) <= self.failures:
+            raise ValueError
+
+    async def charge_async(self) -> dict[str, int]:
+        await asyncio.sleep(0)
+        return self.charge()
+
+
+@pytest.mark.parametrize("policy", [{"debounced": window(wait=0)}, {"idempotent": Idempotent(key="{items}")}])
+def test_an_asynchronous_step_is_taken_once_over_all_attempts(house: House, policy: dict[str, Any]) -> None:
+    house.broker.add_middleware(AsyncIO())
+    steps = AsyncSteps(failures=2)
+    actor = house.declare(steps.take_async, **policy)
+    house.work()
+    actor.send("a1")
+    wait_until(lambda: len(steps.seen) == 3)
+    assert steps.seen == [[1, 2]] * 3
+
+
+def test_an_asynchronous_step_that_failed_is_taken_again(memory: House) -> None:
+    memory.broker.add_middleware(AsyncIO())
+    tried: list[int] = []
+    seen: list[int] = []
+
+    async def step() -> int:
+        tried.append(1)
+        if len(tried) == 1:
+            raise ValueError
+        return len(tried)
+
+    async def run(items: list[str]) -> None:
+        seen.append(await once_async("s", step))
+
+    actor = memory.declare(run, debounced=window(wait=0))
+    memory.work()
+    actor.send("a1")
+    memory.settled(actor)
+    assert seen == [2]
+
+
+class WatchedStore(TroubledStore):
+    """Knows which threads have asked it about steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_by: set[int] = set()
+
+    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "") -> Claim:
+        if key.startswith("once:"):
+            self.asked_by.add(threading.get_ident())
+        return super().claim(key, owner, lease, fingerprint)
+
+
+def test_the_event_loop_does_not_wait_for_the_store(new_house: Callable[..., House]) -> None:
+    store = WatchedStore()
+    house = new_house(store)
+    house.broker.add_middleware(AsyncIO())
+    loops: list[int] = []
+
+    async def run(items: list[str]) -> None:
+        loops.append(threading.get_ident())
+        await once_async("s", lambda: asyncio.sleep(0, "done"))
+
+    actor = house.declare(run, debounced=window(wait=0))
+    house.work()
+    actor.send("a1")
+    house.settled(actor)
+    assert store.asked_by
+    assert loops[0] not in store.asked_by
 
 
 def test_there_are_no_steps_outside_a_guarded_run() -> None:

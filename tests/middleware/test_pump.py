@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable
 
 import pytest
+import redis
 from dramatiq.message import Message
 
+from chatbot.brokers.stub import StubBroker
+from chatbot.middleware import declare, guarded_stack
 from chatbot.middleware.pump import Pump
 from chatbot.stores.memory import ManualClock
+from chatbot.stores.redis import RedisStore
 from tests.middleware.running import House, TroubledStore, window
+from tests.servers import RedisServer
 from tests.waiting import wait_until
 
 
@@ -168,3 +173,26 @@ def test_a_turn_of_an_actor_that_is_not_here_waits_for_a_process_that_has_it(
     there.work()
     there.settled(actor)
     assert runs == [["a2"], ["a1"]]
+
+
+def test_a_pump_that_is_stopped_in_its_sleep_passes_the_wake_up_on(
+    private_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server gives the only token to who has slept the longest, and that is the one that goes away."""
+    monkeypatch.setattr("chatbot.middleware.pump.LONGEST", 60_000)
+    monkeypatch.setattr("chatbot.stores.redis.LONGEST_SLEEP", 60_000)
+    server = private_redis()
+    store = RedisStore(server.url, socket_timeout=90)
+    broker = StubBroker(middleware=guarded_stack(store))
+    actor = declare(broker, one, actor_name="d", debounced=window(wait=0))
+    pumps = [Pump(broker, store) for _ in range(2)]
+    with redis.Redis(port=server.port) as client:
+        for asleep, pump in enumerate(pumps, 1):
+            pump.start()
+            wait_until(lambda asleep=asleep: client.info("clients")["blocked_clients"] == asleep)  # type: ignore[misc]
+    pumps[0].stop()
+    actor.send("a1")
+    wait_until(lambda: store.inspect("d/a").state == "handed over")
+    pumps[1].stop()
+    server.kill()
+    store.close()

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import threading
 
-import pytest
-
 from chatbot.middleware import Idempotent
 from tests.middleware.running import House, TroubledStore, window
 from tests.waiting import wait_until
-
-
-@pytest.fixture(autouse=True)
-def short_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stopped pump may take the wake-up of its successor, which then comes when its sleep ends."""
-    monkeypatch.setattr("chatbot.middleware.pump.LONGEST", 100)
 
 
 def test_a_worker_can_be_started_again_on_the_same_broker(house: House) -> None:
