@@ -40,6 +40,7 @@ class InboundMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing a person did in a conversation, whatever the channel.
 
     `dedupe_key` is never empty: two deliveries of the same message have the same one.
+    An `edit` or a `delete` has an id of its own and names its message as `target_id`.
     `sent_at` is the provider's time (UTC), `received_at` ours.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from chatbot.channels.identity import dedupe_key
 from chatbot.model import InboundMessage
 
 
@@ -27,3 +28,10 @@ def by_conversation(item: _InConversation) -> str:
 def by_message(item: InboundMessage) -> str:
     """Return what two deliveries of the same message have in common."""
     return item.dedupe_key
+
+
+def by_target(item: InboundMessage) -> str | None:
+    """Return the key of the message that an edit or a deletion is about; None for everything else."""
+    if item.kind not in ("edit", "delete") or item.target_id is None:
+        return None
+    return dedupe_key(item.channel, item.account_id, item.conversation_id, item.target_id)

@@ -38,12 +38,14 @@ def turn_actor(
 
 def in_order_sent(items: Sequence[InboundMessage]) -> list[InboundMessage]:
     """Return messages by the time at which they were sent: no provider delivers in order. Ties keep their arrival."""
-    known = [item.sent_at for item in items if item.sent_at]
+    ids = {item.message_id for item in items}
+    # An edit that stands where its message stood was sent later than what follows it, so its time says nothing.
+    times = [None if item.kind == "edit" and item.target_id not in ids else item.sent_at for item in items]
     # One without a time stays beside its neighbour: it takes the newest time before it.
-    newest, keyed = min(known, default=_LONG_AGO), []
-    for item in items:
-        newest = max(newest, item.sent_at) if item.sent_at else newest
-        keyed.append((item.sent_at or newest, item))
+    newest, keyed = min(filter(None, times), default=_LONG_AGO), []
+    for time, item in zip(times, items, strict=True):
+        newest = max(newest, time) if time else newest
+        keyed.append((time or newest, item))
     return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]
 
 

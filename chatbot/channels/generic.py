@@ -2,6 +2,10 @@
 
 In: `{"messages": [{"message_id", "conversation_id", "sender_id", "text", "timestamp", "attachments"}]}`, or one such
 message alone. Out: `{"reply_id", "turn_id", "conversation_id", "position", "text", "attachments"}`.
+
+A message with `"edits": "m1"` corrects m1 of the same conversation, one with `"deletes": "m1"` takes it back and needs
+no text. While m1 waits for its turn, it is replaced (as kind `edit`, at its place) or gone. Later, the edit is a
+message of its own, and the deletion is counted as ignored.
 """
 
 from __future__ import annotations

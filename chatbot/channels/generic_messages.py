@@ -35,7 +35,10 @@ class File(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True):
-    """A message as the sender gives it. A time without an offset is UTC."""
+    """A message as the sender gives it. A time without an offset is UTC.
+
+    `edits` and `deletes` name the message, of the same conversation, that this one corrects or takes back.
+    """
 
     message_id: Id
     conversation_id: Id
@@ -43,6 +46,8 @@ class Item(Struct, frozen=True):
     text: Annotated[str, Meta(max_length=MOST_TEXT_CHARS)] | None = None
     timestamp: datetime | None = None
     attachments: Annotated[list[File], Meta(max_length=MOST_ATTACHMENTS)] | None = None
+    edits: Id | None = None
+    deletes: Id | None = None
 
 
 class Body(Struct, frozen=True):
@@ -93,23 +98,41 @@ def _must_be_utf8(body: bytes) -> None:
 
 def _message(channel: str, raw: Raw, at: str, received_at: datetime) -> InboundMessage:
     item = decode(raw, _ITEM, at)
-    for name in ("message_id", "conversation_id", "sender_id"):
-        _must_be_plain(getattr(item, name), _join(at, name))
-    if not (item.text or item.attachments):
+    for name in ("message_id", "conversation_id", "sender_id", "edits", "deletes"):
+        if (value := getattr(item, name)) is not None:
+            _must_be_plain(value, _join(at, name))
+    if item.edits and item.deletes:
+        raise Malformed("a message is edited or deleted, not both", field=_join(at, "deletes"))
+    if not (item.text or item.attachments or item.deletes):
         raise Malformed("a message needs a text or an attachment", field=_join(at, "text"))
+    kind, target = _kind_of(item), item.edits or item.deletes
+    sent_at = _utc(item.timestamp, _join(at, "timestamp"))
     attachments = tuple(_attachment(file) for file in item.attachments or ())
     return InboundMessage(
         channel=channel,
         conversation_id=item.conversation_id,
         message_id=item.message_id,
         sender_id=item.sender_id,
-        dedupe_key=dedupe_key(channel, "", item.conversation_id, item.message_id),
-        kind=_kind(item.attachments[0]) if item.attachments else "text",
+        dedupe_key=dedupe_key(channel, "", item.conversation_id, item.message_id, *_version(kind, target, sent_at)),
+        kind=kind,
         text=item.text,
         attachments=attachments,
-        sent_at=_utc(item.timestamp, _join(at, "timestamp")),
+        target_id=target,
+        sent_at=sent_at,
         received_at=received_at,
+        triggers_turn=target is None,
     )
+
+
+def _kind_of(item: Item) -> Kind:
+    if item.edits or item.deletes:
+        return "edit" if item.edits else "delete"
+    return _kind(item.attachments[0]) if item.attachments else "text"
+
+
+def _version(kind: Kind, target: str | None, sent_at: datetime | None) -> tuple[str, ...]:
+    """Tell an edit or a deletion from its message, whose id a sender may give it."""
+    return () if target is None else (kind, target, sent_at.isoformat() if sent_at else "")
 
 
 def _must_be_plain(value: str, field: str) -> None:

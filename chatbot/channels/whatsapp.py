@@ -1,6 +1,10 @@
 """WhatsApp through Meta's Cloud API.
 
 Source: developers.facebook.com/docs/whatsapp/cloud-api (webhooks, messages, error codes).
+
+Edits (`edit`) and deletions (`revoke`) have ids of their own and name the message that they are about. While that one
+waits for its turn, it is replaced (as kind `edit`, at its place) or gone. Later, the edit is a message of its own, and
+the deletion is counted as ignored.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from chatbot.model import InboundMessage
 
 logger = logging.getLogger(__name__)
 
-#: Takes messages of many requests and returns one outcome for each: absorbed, enqueued, duplicate or overflow.
+#: Takes messages of many requests and returns one outcome for each: absorbed, enqueued, duplicate or overflow; for
+#: edits and deletions also amended, withdrawn or late.
 Admit = Callable[[Sequence[InboundMessage]], Sequence[str]]
 Result = Sequence[str] | BaseException
 

@@ -50,10 +50,11 @@ class Outbox:
 
     def routes(self) -> list[Route]:
         """Return the endpoints in development. GET shows replies: of `?conversation_id=`, `?after=` a number, or all;
-        POST takes one."""
+        POST takes one; DELETE forgets those of a conversation."""
         return [
             Route(PATH, self.show, methods=["GET"]),
             Route(PATH, self.take, methods=["POST"]),
+            Route(PATH, self.erase, methods=["DELETE"]),
             Route(GRAPH_PATH + "/{account_id}/messages", self.take_whatsapp, methods=["POST"]),
         ]
 
@@ -68,6 +69,14 @@ class Outbox:
             return problem(400, "after must be a number")
         found = [reply for reply in self.after(int(after)) if wanted in (None, reply["conversation_id"])]
         return JSONResponse({"replies": found})
+
+    async def erase(self, request: Request) -> Response:
+        """Forget the replies of a conversation."""
+        unwanted = request.query_params.get("conversation_id")
+        left = [reply for reply in self._replies if reply["conversation_id"] != unwanted]
+        erased = len(self._replies) - len(left)
+        self._replies = deque(left, maxlen=MOST)
+        return JSONResponse({"erased": erased})
 
     async def take(self, request: Request) -> Response:
         """Take a reply of the generic channel."""
@@ -107,7 +116,8 @@ class Outbox:
         identity = (channel, reply["reply_id"])
         repeated = any((known["channel"], known["reply_id"]) == identity for known in self._replies)
         entry = {"number": next(self._numbers), "channel": channel, "repeated": repeated}
-        logger.info("reply to %s%s: %s", reply["conversation_id"], " (again)" if repeated else "", reply["text"])
+        again = " (again)" if repeated else ""
+        logger.info("reply to %s%s", reply["conversation_id"], again, extra={"text": reply["text"]})
         self._replies.append(reply | entry)
 
 

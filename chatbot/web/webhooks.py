@@ -33,6 +33,8 @@ MEBIBYTE: Final = 1_048_576
 INLINE_BYTES: Final = 65_536
 #: Seconds after which a sender should try a conversation again that has too much buffered.
 OVERFLOW_RETRY_AFTER: Final = 5
+#: What is in the ledger, or has changed what is.
+_ACCEPTED: Final = frozenset({"absorbed", "enqueued", "amended", "withdrawn"})
 #: Of so many bad items an answer names the fields.
 MOST_ERRORS: Final = 100
 
@@ -63,7 +65,7 @@ class Webhooks:
         _check_media_type(request, channel)
         body = await read_body(request, self._limits.body)
         parsed = await _read(channel, request.headers, body)
-        messages = [message for message in parsed.messages if message.triggers_turn]
+        messages = [message for message in parsed.messages if _concerns_the_ledger(message)]
         self._check_sizes(messages, len(body))
         outcomes = await self._committer.submit(messages) if messages else []
         return _answer(channel, parsed, outcomes)
@@ -82,6 +84,13 @@ def _check_media_type(request: Request, channel: Channel) -> None:
     if media_type not in channel.media_types:
         allowed = ", ".join(sorted(channel.media_types))
         raise HTTPException(415, f"the content type must be {allowed}", headers={"accept": allowed})
+
+
+def _concerns_the_ledger(message: InboundMessage) -> bool:
+    """Say whether a message asks for a turn, or changes one that may still wait for its turn."""
+    if message.kind == "edit":
+        return bool(message.target_id and (message.text or message.attachments))  # else what was said stays
+    return message.triggers_turn or (message.kind == "delete" and bool(message.target_id))
 
 
 async def _read(channel: Channel, headers: Mapping[str, str], body: bytes) -> Parsed:
@@ -116,9 +125,9 @@ def _answer(channel: Channel, parsed: Parsed, outcomes: list[str]) -> Response:
 
 def _counts(parsed: Parsed, outcomes: list[str]) -> tuple[dict[str, int], int]:
     """Return what the answer says, and how many messages are not in the ledger."""
-    accepted = outcomes.count("absorbed") + outcomes.count("enqueued")
-    duplicates = outcomes.count("duplicate")
-    ignored = parsed.ignored + len(parsed.messages) - len(outcomes)
+    accepted = sum(outcome in _ACCEPTED for outcome in outcomes)
+    duplicates, late = outcomes.count("duplicate"), outcomes.count("late")
+    ignored = parsed.ignored + len(parsed.messages) - len(outcomes) + late
     further = {"ignored": ignored, "rejected": len(parsed.rejected)}
     counts = {"accepted": accepted, "duplicates": duplicates + parsed.repeats}
-    return counts | {name: n for name, n in further.items() if n}, len(outcomes) - accepted - duplicates
+    return counts | {name: n for name, n in further.items() if n}, len(outcomes) - accepted - duplicates - late

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chatbot.actors.keys import by_target
 from chatbot.channels import create
 from chatbot.channels.base import Channel, Parsed
 from chatbot.channels.generic_messages import MOST_ID_CHARS, MOST_MESSAGES, MOST_TEXT_CHARS
@@ -82,6 +83,27 @@ def test_one_id_in_two_conversations_is_two_messages() -> None:
         {"messages": [item(conversation_id="a:b", message_id="c"), item(conversation_id="a", message_id="b:c")]}
     )
     assert len({message.dedupe_key for message in parsed.messages}) == 2
+
+
+def test_an_edit_and_a_deletion_name_their_message_and_are_told_apart_from_it() -> None:
+    edit, deletion, original = parse(
+        {"messages": [item(text="new", edits="m1"), item(text=..., deletes="m1"), item()]}
+    ).messages
+    assert (edit.kind, edit.target_id, edit.text, edit.triggers_turn) == ("edit", "m1", "new", False)
+    assert (deletion.kind, deletion.target_id, deletion.text, deletion.triggers_turn) == ("delete", "m1", None, False)
+    assert (original.kind, original.target_id, original.triggers_turn) == ("text", None, True)
+    assert by_target(edit) == by_target(deletion) == original.dedupe_key
+    assert by_target(original) is None
+    assert len({edit.dedupe_key, deletion.dedupe_key, original.dedupe_key}) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [({"edits": ""}, "edits"), ({"deletes": "a\nb"}, "deletes"), ({"edits": 7}, "edits"),
+     ({"edits": "m1", "deletes": "m1"}, "deletes"), ({"edits": "m1", "text": ...}, "text")],
+)  # fmt: skip
+def test_a_bad_edit_rejects_itself_alone(fields: dict[str, Any], where: str) -> None:
+    assert rejected_field(**fields) == f"messages[1].{where}"
 
 
 def test_a_time_is_optional_and_without_an_offset_it_is_utc() -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
+
+from chatbot import brokers
+from chatbot.bench.deployment import QUEUES
 from tests.e2e.deployment import Deployment, message, stays, texts
+from tests.e2e.partners import Seen
 from tests.waiting import wait_until
 
 Deploy = Callable[..., Deployment]
@@ -46,6 +51,46 @@ def test_a_turn_completes_whose_message_the_broker_lost(deploy: Deploy) -> None:
     wait_until(lambda: house.partners.received, 20)
     assert stays(lambda: len(house.partners.received) == 1, 1.0)
     assert len(house.partners.asked) == 1
+
+
+@pytest.mark.long
+def test_nothing_is_missing_when_every_queue_is_purged_again_and_again_during_a_run(deploy: Deploy) -> None:
+    house = deploy(CHATBOT_DEBOUNCE_WAIT_MS="200")
+    house.start_web()
+    house.start_worker("--threads", "4")
+    conversations = [f"c{number}" for number in range(15)]
+    for number in range(3):
+        house.partners.free.clear()  # so that a backlog waits in the queues
+        for conversation in conversations:
+            house.post(message(conversation, number)).raise_for_status()
+        wait_until(lambda: house.waiting("default"))
+        purge(house)
+        house.partners.free.set()
+        wait_until(lambda n=number: len(house.partners.received) > n * len(conversations) + 2, 20)
+        purge(house)
+    wait_until(lambda: sum(len(texts(turn)) for turn in answered(house)) >= 45, 40, "messages are missing")
+    for conversation in conversations:
+        said = [
+            text for turn in answered(house) if turn.body["conversation_id"] == conversation for text in texts(turn)
+        ]
+        assert said == ["line 0", "line 1", "line 2"]
+    wait_until(lambda: house.open_keys() == [], 20, f"still open: {house.open_keys()}")
+    assert len(house.partners.received) == len({reply.body["turn_id"] for reply in house.partners.received})
+
+
+def purge(house: Deployment) -> None:
+    """Drop every message that the broker has, while its queues are in use."""
+    broker = brokers.create(house.broker.url, [])
+    for queue in QUEUES:
+        broker.flush(queue)
+    broker.close()
+
+
+def answered(house: Deployment) -> list[Seen]:
+    """Return the first question about each turn whose reply was received."""
+    replied = {reply.body["turn_id"] for reply in list(house.partners.received)}
+    first = {turn.body["turn_id"]: turn for turn in reversed(house.partners.asked)}
+    return sorted((first[name] for name in replied), key=lambda turn: turn.at)
 
 
 def test_while_the_store_is_down_webhooks_are_refused_and_a_resend_is_accepted(deploy: Deploy) -> None:

@@ -62,8 +62,10 @@ class Plain:
             message_id=str(item["id"]),
             dedupe_key=str(item["id"]),
             text=str(item.get("text", "hi")),
-            triggers_turn=not item.get("quiet"),
+            triggers_turn=not item.get("quiet") and not item.get("target"),
             received_at=received_at,
+            kind="text" if "target" not in item else "edit" if item.get("text") else "delete",
+            target_id=str(item["target"]) if "target" in item else None,
         )
 
     def handshake(self, query: Mapping[str, str]) -> str:
@@ -103,6 +105,9 @@ class Ledger:
     def _one(self, message: InboundMessage) -> str:
         if message.conversation_id == "flooded":
             return "overflow"
+        if message.target_id is not None:
+            known = message.target_id in self.ids
+            return ("amended" if known else "absorbed") if message.kind == "edit" else "withdrawn" if known else "late"
         if message.dedupe_key in self.ids:
             return "duplicate"
         self.ids.add(message.dedupe_key)

@@ -36,6 +36,16 @@ def test_messages_are_accepted_once(web, ledger):
     assert ledger.ids == {"m1", "m2", "m3"}
 
 
+def test_edits_and_deletions_reach_the_ledger_and_a_late_deletion_is_ignored(web, ledger):
+    post(web, body("m1"))
+    assert post(web, body("e1", "e2", target="m1", text="new")).json() == {"accepted": 2, "duplicates": 0}
+    assert post(web, body("e3", target="gone", text="new")).json() == {"accepted": 1, "duplicates": 0}
+    assert post(web, body("d1", target="m1", text="")).json() == {"accepted": 1, "duplicates": 0}
+    late = post(web, body("d2", target="gone", text=""))
+    assert (late.status_code, late.json()) == (200, {"accepted": 0, "duplicates": 0, "ignored": 1})
+    assert ledger.calls == [["m1"], ["e1", "e2"], ["e3"], ["d1"], ["d2"]]
+
+
 def test_a_message_that_went_straight_to_the_broker_is_accepted_too(web):
     assert post(web, body("m1", conversation="urgent")).json() == {"accepted": 1, "duplicates": 0}
 
