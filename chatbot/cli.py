@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import click
 
-from chatbot.commands import roles
+from chatbot.commands import operators, roles
+from chatbot.commands.dead import dead
 from chatbot.commands.simulate import simulate
 
-COMMANDS = (roles.dev, roles.web, roles.worker, roles.scheduler, simulate)
+#: In the order of `--help`: running it, trying it, looking into it.
+COMMANDS = (
+    roles.dev,
+    roles.web,
+    roles.worker,
+    roles.scheduler,
+    simulate,
+    operators.explain,
+    operators.inspect,
+    dead,
+    operators.unlock,
+    operators.forget,
+)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class InOrder(click.Group):
+    """Lists its commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="chatbot")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context

@@ -15,10 +15,12 @@ from dramatiq.errors import BrokerConnectionError
 from chatbot import actors, brokers, channels, responders, settings, stores
 from chatbot.actors import Actors
 from chatbot.actors.history import History
+from chatbot.actors.keys import by_target
 from chatbot.brokers.admission import Admission
 from chatbot.channels.base import Channel
 from chatbot.errors import ConfigurationError, StoreUnavailable, Unreachable
 from chatbot.middleware import guarded_stack
+from chatbot.middleware.journal import Journal
 from chatbot.model import InboundMessage
 from chatbot.responders.base import Responder
 from chatbot.scheduling import Periodic
@@ -48,24 +50,30 @@ class Service:
     channels: Mapping[str, Channel]
     responder: Responder
     actors: Actors
+    journal: Journal
 
     def admit(self, messages: Sequence[InboundMessage]) -> list[str]:
-        """Put messages into the ledger, as one batch; return what became of each: absorbed, duplicate or overflow."""
+        """Put messages into the ledger, as one batch; return what became of each: absorbed, duplicate or overflow, and
+        of edits and deletions amended, withdrawn or late."""
         admitted = self.broker.enqueue_many([self._call(message) for message in messages])
         return [message.options["outcome"] for message in admitted]
 
     def _call(self, message: InboundMessage) -> Message[Any]:
-        urgent = {"debounced": _AT_ONCE} if message.kind == "interactive" else {}
-        return self.actors.process_turn.message_with_options(args=(message,), **urgent)
+        options: dict[str, Any] = {}
+        if message.kind == "interactive":
+            options["debounced"] = _AT_ONCE
+        elif target := by_target(message):
+            options["withdraws" if message.kind == "delete" else "amends"] = target
+        return self.actors.process_turn.message_with_options(args=(message,), **options)
 
     def ready(self) -> dict[str, str]:
         """Say for store and broker `ok` or `down`."""
-        return {"store": _state(self.store.ping), "broker": _state(self.broker.ping)}
+        return _ready(self.store, self.broker)
 
     def close(self) -> None:
         """Give back every connection."""
         closes = [self.responder.close, *(channel.close for channel in self.channels.values())]
-        for close in (*closes, self.broker.close, self.store.close):
+        for close in (*closes, self.broker.close, self.journal.close, self.store.close):
             close()
 
     def check(self, *, broker: bool) -> None:
@@ -86,7 +94,7 @@ def build(variables: Mapping[str, str]) -> Service:
         with _collected(problems):
             name, channel = channels.create(spec, settings.channel_options(variables, spec.partition("=")[0].strip()))
             made[name] = channel
-    store = broker = responder = None
+    store = broker = responder = journal = None
     with _collected(problems):
         store = stores.create(chosen.store_url, namespace=chosen.namespace)
     with _collected(problems):
@@ -95,14 +103,23 @@ def build(variables: Mapping[str, str]) -> Service:
     if store is not None:
         with _collected(problems):
             # The interrupts stay last, so what is periodic comes first.
-            stack = [Periodic(store), *guarded_stack(store, again=chosen.republish_after_ms)]
+            journal = Journal(store)
+            stack = [Periodic(store), *guarded_stack(store, again=chosen.republish_after_ms, observers=[journal])]
             own = {"queue_type": chosen.rabbitmq_queues} if chosen.broker_url.startswith("amqp") else {}
             broker = brokers.create(chosen.broker_url, stack, **own)
-    if problems or store is None or broker is None or responder is None:
+    if problems or store is None or broker is None or responder is None or journal is None:
         raise ConfigurationError(problems)
     history = History(store, most=chosen.history_messages, ttl=chosen.history_ttl_s * 1000)
     declared = actors.declare_actors(broker, chosen, made, responder, history, store)
-    return Service(settings=chosen, store=store, broker=broker, channels=made, responder=responder, actors=declared)
+    return Service(
+        settings=chosen,
+        store=store,
+        broker=broker,
+        channels=made,
+        responder=responder,
+        actors=declared,
+        journal=journal,
+    )
 
 
 @contextmanager
@@ -119,11 +136,17 @@ def _reached(ask: Callable[[], None], variable: str, what: str, url: str) -> Non
     while True:
         try:
             return ask()
+        except ConfigurationError:
+            raise  # it answers, but not to these credentials
         except (StoreUnavailable, BrokerConnectionError) as exc:
             if time.monotonic() > deadline:
                 where = f"{variable}: no {what} answers at {hidden(url)}"
                 raise Unreachable(f"{where}: start it, or set the variable to where it is") from exc
         time.sleep(0.2)
+
+
+def _ready(store: Store, broker: Admission) -> dict[str, str]:
+    return {"store": _state(store.ping), "broker": _state(broker.ping)}
 
 
 def _state(ping: Callable[[], None]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.cli import COMMANDS
 from tests.e2e.partners import SECRET
 from tests.servers import RedisServer, free_port
 
@@ -43,7 +44,7 @@ def assert_refused(result: subprocess.CompletedProcess[str], *phrases: str) -> N
     assert all(phrase in result.stderr for phrase in phrases), result.stderr
 
 
-@pytest.mark.parametrize("command", ["web", "worker", "scheduler", "dev", "simulate"])
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
 def test_every_command_has_help_with_an_example(command: str, tmp_path: Path) -> None:
     result = chatbot(command, "--help", cwd=tmp_path)
     assert result.returncode == 0
