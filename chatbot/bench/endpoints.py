@@ -1,0 +1,91 @@
+"""What our endpoint is compared with: the same webhook without any store, and the same on plain Dramatiq.
+
+Both prove the signature and answer alike. `no store` is our own endpoint, whose messages go nowhere; `bare` is what
+one writes in an afternoon: verify, then `send` each message in a thread.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import dramatiq
+import msgspec
+import uvicorn
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from chatbot.bench.load import say
+from chatbot.bench.probe import stock_broker
+from chatbot.channels import generic
+from chatbot.model import InboundMessage
+from chatbot.web.answers import answer
+from chatbot.web.committer import Committer
+from chatbot.web.webhooks import Limits, Webhooks
+
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Endpoints(Struct, kw_only=True):
+    """Which endpoint to serve, and where; `bare` sends to a broker."""
+
+    kind: str
+    port: int
+    secret: str
+    broker: str = ""
+
+
+class Nowhere:
+    """Stands where the committer stands, and takes everything."""
+
+    async def submit(self, messages: Sequence[InboundMessage]) -> list[str]:
+        return ["absorbed"] * len(messages)
+
+
+def no_store(channel: generic.Generic) -> Endpoint:
+    """Return our endpoint, without a ledger behind it."""
+    return Webhooks({"generic": channel}, cast(Committer, Nowhere()), Limits()).receive
+
+
+def bare(channel: generic.Generic, broker: dramatiq.Broker) -> Endpoint:
+    """Return an endpoint that sends each message to an actor of plain Dramatiq."""
+
+    @dramatiq.actor(broker=broker, queue_name="bare")
+    def process(message: dict[str, Any]) -> None:
+        """Never run: only the way in is measured."""
+
+    async def receive(request: Request) -> Response:
+        body = await request.body()
+        channel.verify(request.headers, body)
+        messages = msgspec.json.decode(body)["messages"]
+        for message in messages:
+            await run_in_threadpool(process.send, message)
+        return answer({"accepted": len(messages), "duplicates": 0})
+
+    return receive
+
+
+def main(argument: str) -> None:
+    """Serve until we are stopped."""
+    chosen = msgspec.json.decode(argument, type=Endpoints)
+    channel = generic.create("generic", {"secret": chosen.secret, "outbound_url": "http://127.0.0.1:9/"})
+    assert isinstance(channel, generic.Generic)
+    endpoint = bare(channel, stock_broker(chosen.broker)) if chosen.kind == "bare" else no_store(channel)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> Any:
+        say("ready")
+        yield
+
+    app = Starlette(routes=[Route("/webhooks/{channel}", endpoint, methods=["POST"])], lifespan=lifespan)
+    uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_config=None, access_log=False, server_header=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,19 @@
+"""Waiting for a condition instead of for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(predicate: Callable[[], T], timeout: float = 10.0, message: str = "", interval: float = 0.01) -> T:
+    """Return the first truthy value of the predicate. Raises TimeoutError if there is none within `timeout` s."""
+    deadline = time.monotonic() + timeout
+    while not (value := predicate()):
+        if time.monotonic() >= deadline:
+            raise TimeoutError(message or f"nothing came of {predicate!r} within {timeout} s; last seen: {value!r}")
+        time.sleep(interval)
+    return value
