@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
+from tests.hygiene import immortal_keys
 from tests.processes.running import Run, Running, program
 from tests.servers import MissingServerError, PrivateServer, RabbitmqServer, RedisServer, find_valkey
 
@@ -34,6 +35,14 @@ def _create(factory: Callable[[], S]) -> S:
 def _run(factory: Callable[[], S]) -> Iterator[S]:
     with _create(factory) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def mortal_keys(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test does to a store, no key is left without a time to live."""
+    yield
+    for name in {"redis_server", "valkey_server"} & set(request.fixturenames):
+        assert immortal_keys(request.getfixturevalue(name)) == [], "keys without a time to live"
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +80,16 @@ def run(tmp_path: Path) -> Iterator[Run]:
 @pytest.fixture
 def private_redis() -> Iterator[Callable[..., RedisServer]]:
     """Starts a Redis (or `private_redis(find_valkey())`) that the test may kill, with further options if given."""
+    started: list[RedisServer] = []
     with ExitStack() as servers:
-        yield lambda *args: servers.enter_context(_create(lambda: RedisServer(*args)))
+
+        def start(*args: Any) -> RedisServer:
+            started.append(servers.enter_context(_create(lambda: RedisServer(*args))))
+            return started[-1]
+
+        yield start
+        left = [key for server in started if server.process for key in immortal_keys(server)]
+        assert left == [], "keys without a time to live"
 
 
 @pytest.fixture
