@@ -13,7 +13,7 @@ SHARED = -n 3 --dist loadfile --quiet
 SPLIT = --durations-path tests/durations.json --splitting-algorithm least_duration
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run servers test test-long lint format lock clean
+.PHONY: help setup run servers test test-long bench lint format lock clean
 
 help: ## Show this list
 	@echo "make setup, then make run. All targets:"
@@ -61,6 +61,9 @@ test: setup servers ## Set up, then run the tests, on real servers (installs the
 # A part of it: make test-long SHARD=1/3. How long each took is in tests/durations.json (pytest --store-durations).
 test-long: setup servers ## Run the heavy tests: broker matrix, clusters, crash points, chaos
 	@$(BIN)/python -m pytest -m long $(if $(SHARD),$(SPLIT) --splits $(notdir $(SHARD)) --group $(patsubst %/,%,$(dir $(SHARD))))
+
+bench: setup servers ## Measure everything on private servers, and write bench.html and bench.json (QUICK=1: roughly)
+	@$(BIN)/chatbot bench all $(if $(QUICK),--quick) --html bench.html --json bench.json
 
 lint: setup ## Check style, format and types
 	@$(BIN)/ruff check

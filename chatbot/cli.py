@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from chatbot.commands import operators, roles
+from chatbot.commands.bench import bench
+from chatbot.commands.command import InOrder
 from chatbot.commands.dead import dead
 from chatbot.commands.simulate import simulate
 
@@ -20,14 +22,8 @@ COMMANDS = (
     dead,
     operators.unlock,
     operators.forget,
+    bench,
 )
-
-
-class InOrder(click.Group):
-    """Lists its commands in the order in which they were added."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
 
 
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 STATE = Path(".state")
 
 
+class InOrder(click.Group):
+    """Lists its commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 def command(run: Callable[..., int | None]) -> click.Command:
     """Make a subcommand: a bad configuration is one line a problem and status 2, never a traceback."""
 
