@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from chatbot.brokers.redis_clients import wrapped
+from chatbot.stores.lane import Lane
 
 #: A full server takes no new messages, but those that it has are still worked on.
 ALLOWED_WHEN_FULL = "#!lua flags=allow-oom\n"
@@ -24,6 +25,7 @@ class Scripts:
 
     def __init__(self, client: Callable[[], Any], namespace: str) -> None:
         self._client, self._namespace = client, namespace
+        self._lane: Lane | None = None
 
     def __call__(self, command: str, *args: str | bytes | int) -> Any:
         """Run a command. Raises dramatiq.ConnectionClosed if it is unknown whether the server did."""
@@ -31,9 +33,14 @@ class Scripts:
         client = self._client()
         with wrapped(client):
             try:
-                return client.evalsha(sha, 1, self._namespace, *args)
+                return self._lane_of(client)("EVALSHA", sha, 1, self._namespace, *args)
             except redis.exceptions.NoScriptError:
                 return client.eval(source, 1, self._namespace, *args)
+
+    def _lane_of(self, client: Any) -> Lane:
+        if self._lane is None or self._lane.client is not client:
+            self._lane = Lane(client)
+        return self._lane
 
 
 @cache

@@ -16,6 +16,7 @@ from dramatiq.errors import ConnectionClosed
 
 from chatbot.brokers.redis_clients import Backoff, wrapped
 from chatbot.brokers.redis_scripts import Scripts
+from chatbot.stores.nap import Nap
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Steward:
         self._renewed = threading.Condition()
         self._valid_until = 0.0
         self._attentive_until = self._adopt_at = 0.0
+        self._nap: Nap | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chatbot-redis-steward", daemon=True)
 
@@ -101,7 +103,13 @@ class Steward:
         wait = self._tick()
         if wait > 0 and not self._stop.is_set():
             with wrapped():
-                self._client().blpop(self._wake_lists, wait)
+                self._napping().sleep(wait)
+
+    def _napping(self) -> Nap:
+        client = self._client()
+        if self._nap is None or self._nap.client is not client:
+            self._nap = Nap(client, self._wake_lists)
+        return self._nap
 
     def _tick(self) -> float:
         """Do what is due; return how long to wait then."""

@@ -1,0 +1,66 @@
+"""A connection of its own for each thread that calls scripts all the time.
+
+Through redis-py's client such a call costs 40 us of CPU and more where threads compete, for its pool, retries and
+telemetry; on a connection that the thread keeps, 15 us.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import redis
+
+_LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+
+
+class Lane:
+    """Sends commands that may be sent twice: one whose connection breaks is repeated as the client would repeat it."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self._threads = threading.local()
+
+    def __call__(self, *command: Any) -> Any:
+        """Return the answer to a command. Raises what the client raises."""
+        if not hasattr(self.client, "connection_pool"):  # a cluster's client has to choose a node
+            return self.client.execute_command(*command)
+        try:
+            return self._hold().ask(command)
+        except _LOST:
+            return self.client.get_retry().call_with_retry(lambda: self._hold().ask(command), lambda _: None)
+
+    def _hold(self) -> _Hold:
+        hold = getattr(self._threads, "hold", None)
+        if hold is None or hold.pid != os.getpid():  # after a fork, the connection is the parent's
+            hold = self._threads.hold = _Hold(self.client.connection_pool)
+        return hold
+
+
+class _Hold:
+    """A thread's connection, which goes back to its pool when the thread ends."""
+
+    def __init__(self, pool: Any) -> None:
+        self.pid, self._pool = os.getpid(), pool
+        self._connection: Any = None  # there is none to give back if the server does not answer
+        self._connection = pool.get_connection()
+
+    def ask(self, command: tuple[Any, ...]) -> Any:
+        try:
+            if not self._connection.is_connected:
+                self._connection.connect()  # a Sentinel's then asks for the master: sending alone would not
+            self._connection.send_command(*command)
+            return self._connection.read_response()
+        except redis.exceptions.ResponseError as exc:
+            if isinstance(exc, redis.exceptions.ReadOnlyError):  # no master any more: look for it again
+                self._connection.disconnect()
+            raise
+        except BaseException:
+            # Its answer may still come, and must not be taken for that of the next command.
+            self._connection.disconnect()
+            raise
+
+    def __del__(self) -> None:
+        if self._connection is not None and self.pid == os.getpid():
+            self._pool.release(self._connection)
