@@ -32,7 +32,9 @@ logger = logging.getLogger(__name__)
 
 _SUBJECT = "dead letters"
 #: Options that a delivery leaves in its message.
-OF_A_DELIVERY = {"retries", "waits", "traceback", "requeue_timestamp", "eta", "outcome", "redis_message_id"}
+OF_A_DELIVERY = {
+    "retries", "waits", "redelivered", "traceback", "requeue_timestamp", "eta", "outcome", "redis_message_id",
+}  # fmt: skip
 #: Of a traceback, so many frames at its end are kept.
 _FRAMES = -30
 

@@ -15,11 +15,11 @@ from dramatiq.middleware import Interrupt
 
 from chatbot.errors import IdempotencyKeyReused, StoreUnavailable
 from chatbot.middleware.leases import Heartbeat
-from chatbot.middleware.observer import NOBODY, Decision, Guarantee, Observer
+from chatbot.middleware.observer import NOBODY, Decision, Guarantee, Judged, Observer
 from chatbot.middleware.patience import Patience, come_back, keep, skip
 from chatbot.middleware.policies import OnStoreError
 from chatbot.middleware.steps import decoded, encoded, scope
-from chatbot.stores.base import Claim, Lease, Store
+from chatbot.stores.base import Claim, Lease, Store, grace
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -90,8 +90,9 @@ class RecordRunner:
             case "mismatch":
                 self._decided(record, message, "reused")
                 raise IdempotencyKeyReused(f"the key of {message.message_id} was used before with another payload")
-        lease = Lease("claim", record.key, owner)
-        with self._heartbeat.holding(lease, record.lease, since) as held, scope(record.key, held, record.ttl):
+        lease, sure = Lease("claim", record.key, owner), grace(record.lease)
+        holding = self._heartbeat.holding(lease, record.lease, since, sure)
+        with holding as held, scope(record.key, held, record.ttl):
             result, value = self._call(record, owner, call)
             if not self._settled(record, owner, value, patient):
                 self._decided(record, message, "overtaken")
@@ -101,14 +102,18 @@ class RecordRunner:
 
     def _decided(self, record: Record, message: MessageProxy, outcome: Decision, owner: str = "") -> None:
         original = owner.partition("/")[0]
-        self._observer.decided(
-            message.actor_name, message.message_id, record.key, "", outcome, self._guarantee, original
-        )
+        judged = Judged(message.actor_name, message.message_id, record.key, "", outcome, self._guarantee, original)
+        self._observer.decided([judged])
 
     def _claim(self, record: Record, owner: str, message: MessageProxy, patient: bool) -> tuple[float, Claim]:
+        redelivered = _redelivered(message)
+
         def claim() -> tuple[float, Claim]:
+            since = time.monotonic()
             try:
-                return time.monotonic(), self._store.claim(record.key, owner, record.lease, record.fingerprint)
+                return since, self._store.claim(
+                    record.key, owner, record.lease, record.fingerprint, redelivered=redelivered
+                )
             except StoreUnavailable:
                 self._observer.store_error(message.actor_name, "waited" if patient else "proceeded")
                 raise
@@ -141,8 +146,15 @@ class RecordRunner:
                 logger.warning("%s is done, so it is too late to interrupt it", owner)
 
     def _later(self, broker: Broker, message: MessageProxy, remaining: int) -> NoReturn:
-        """Come back for the outcome of the one that runs: soon at first, and at the latest when its lease must have
-        been renewed or lost."""
+        """Come back for the outcome of the one that runs: soon at first, and at the latest when it must have renewed
+        its lease or lost it."""
         waits = message.options.get("waits", 0)
         delay = min(max(remaining, SOONEST), SOONEST * 2**waits) + random.randint(0, SOONEST)
-        come_back(broker, message, delay, self._patience, waits=min(waits + 1, 16))
+        # The broker tells only one delivery that the one before it was given up: the copy must know it, too.
+        redelivered = {"redelivered": True} if _redelivered(message) else {}
+        come_back(broker, message, delay, self._patience, waits=min(waits + 1, 16), **redelivered)
+
+
+def _redelivered(message: MessageProxy) -> bool:
+    """Say whether the broker gave up on an earlier delivery of this call, so that a run of it may be dead."""
+    return bool(getattr(message, "redelivered", False) or message.options.get("redelivered", False))

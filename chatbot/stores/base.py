@@ -201,6 +201,12 @@ def subject(key: str) -> str:
     return found if slash else key
 
 
+def grace(lease: int) -> int:
+    """Return for how long (ms) after its last renewal the owner of a record keeps it, even if suspected: half the
+    lease. Who lives renews it several times in that."""
+    return lease // 2
+
+
 def plain(owner: str, fingerprint: str = "") -> None:
     """Raise ValueError unless there is an owner, and both are free of the characters that part a record's fields."""
     if not owner:
@@ -312,8 +318,13 @@ class Store(Operators):
 
     # --- standalone records ---
     @abstractmethod
-    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "") -> Claim:
-        """Take the record, or learn who has it and what it holds."""
+    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "", *, redelivered: bool = False) -> Claim:
+        """Take the record, or learn who has it and what it holds.
+
+        `redelivered` says that the broker gave up on an earlier delivery of this call. If the owner is another delivery
+        of the same call (what stands before the `/`), it is suspected: it has the record only for the `grace` of its
+        own lease after its last renewal, and `remaining` ends there.
+        """
 
     @abstractmethod
     def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Generic, TypeVar
 
-from chatbot.stores.base import OPEN, Claim, Entry, Outcome
+from chatbot.stores.base import OPEN, Claim, Entry, Outcome, grace
 from chatbot.stores.operators import Grave
 
 K = TypeVar("K")
@@ -199,6 +199,8 @@ class _Record:
     done: bool
     owner: str
     fingerprint: str
+    #: What is left of a pending record's lease (ms) when a suspected owner loses it.
+    yields: int = 0
 
 
 class Records:
@@ -208,12 +210,11 @@ class Records:
         self._records: Expiring[str, _Record] = Expiring(now)
         self._values: Expiring[str, bytes] = Expiring(now)
 
-    def claim(self, key: str, owner: str, lease: int, fingerprint: str) -> Claim:
+    def claim(self, key: str, owner: str, lease: int, fingerprint: str, redelivered: bool) -> Claim:
         """Take the record, or learn who has it and what it holds."""
         record = self._records.get(key)
         if record is None:
-            self._records.put(key, _Record(False, owner, fingerprint), lease)
-            return Claim(verdict="new")
+            return self._take(key, owner, lease, fingerprint)
         if record.fingerprint != fingerprint:
             return Claim(verdict="mismatch")
         if record.owner == owner:
@@ -221,7 +222,15 @@ class Records:
             return Claim(verdict="mine")
         if record.done:
             return Claim(verdict="done", owner=record.owner, value=self._values.get(key) or b"")
-        return Claim(verdict="busy", owner=record.owner, remaining=self._records.ttl(key) or 0)
+        suspected = redelivered and record.owner.partition("/")[0] == owner.partition("/")[0]
+        remaining = (self._records.ttl(key) or 0) - (record.yields if suspected else 0)
+        if remaining <= 0:
+            return self._take(key, owner, lease, fingerprint)
+        return Claim(verdict="busy", owner=record.owner, remaining=remaining)
+
+    def _take(self, key: str, owner: str, lease: int, fingerprint: str) -> Claim:
+        self._records.put(key, _Record(False, owner, fingerprint, lease - grace(lease)), lease)
+        return Claim(verdict="new")
 
     def renew(self, key: str, owner: str, lease: int) -> bool:
         """Prolong a pending record's lease, if it is the owner's."""

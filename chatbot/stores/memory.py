@@ -237,10 +237,10 @@ class MemoryStore(MemoryOperators):
             return self._closed.prune(age, count)
 
     # --- standalone records ---
-    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "") -> Claim:
+    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "", *, redelivered: bool = False) -> Claim:
         plain(owner, fingerprint)
         with self._step():
-            return self._records.claim(key, owner, lease, fingerprint)
+            return self._records.claim(key, owner, lease, fingerprint, redelivered)
 
     def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:
         plain(owner, fingerprint)

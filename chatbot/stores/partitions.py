@@ -1,30 +1,52 @@
-"""How a verb reaches its partition: its script, sent to the keys of one `{namespace:p}`; many in one round trip."""
+"""How a verb reaches its partition: its script, sent to the keys of one `{namespace:p}`; many in one round trip, on a
+cluster one for each of its masters.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 
 from chatbot.errors import StoreFull, StoreUnavailable
-from chatbot.stores.base import subject
+from chatbot.stores.base import OPEN, subject
+from chatbot.stores.clients import Servers
+from chatbot.stores.lane import Lane
 from chatbot.stores.scripts import scripts
 
 T = TypeVar("T")
 Arg = str | bytes | int
+Call = tuple[str, int, tuple[Arg, ...]]
 
 #: A script blocks the server: a hundred items are about 4 ms.
 BATCH = 100
+#: ms for which an answer waits for replicas: shorter than the client's socket timeout.
+REPLICATED_WITHIN = 1_000
+#: What another server may do, once it is known which.
+ELSEWHERE = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.AskError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.SlotNotCoveredError,
+)
+#: What passes, where redis-py has no class for it.
+FOR_NOW = ("LOADING", "MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY")
+#: What a script is told whose slot is on its way to another node, key by key.
+MOVING = "non local key"
 
 
 class Partitions:
-    """The partitions of one namespace on one server."""
+    """The partitions of one namespace."""
 
-    def __init__(self, client: redis.Redis, namespace: str, count: int) -> None:
-        self._client, self.count = client, count
+    def __init__(self, servers: Servers, namespace: str, count: int, replicas: int = 0) -> None:
+        self._servers, self.count, self._replicas = servers, count, replicas
+        self._scripts = scripts(clustered=servers.clustered)
+        self._lane = None if servers.clustered else Lane(servers.client)
         #: What every key of a partition begins with; a cluster keeps these keys together.
         self.tags = [f"{{{namespace}:{p}}}" for p in range(count)]
 
@@ -43,9 +65,9 @@ class Partitions:
             places.setdefault(self.slot(subject_of(item)), []).append(item)
         return list(places.items())
 
-    def call(self, verb: str, key: str, *args: Arg) -> Any:
-        """Run a verb on one key."""
-        return self.at(self.of(key), verb, key, *args)
+    def call(self, verb: str, key: str, *args: Arg, replicated: bool = False) -> Any:
+        """Run a verb on one key. `replicated`: return only when the replicas have what it wrote."""
+        return self._run([(verb, self.of(key), (key, *args))], replicated)[0]
 
     def at(self, partition: int, verb: str, *args: Arg) -> Any:
         """Run a verb in one partition."""
@@ -55,6 +77,13 @@ class Partitions:
         """Run a verb in every partition, in one round trip."""
         return self._run([(verb, p, args) for p in range(self.count)])
 
+    def anywhere(self, verb: str, *args: Arg) -> list[Any]:
+        """Run a verb in every partition whose server answers; raises only if none does."""
+        with wrapped():
+            answers = self._answers([(verb, p, args) for p in range(self.count)], False)
+            found = [answer for answer in answers if not isinstance(answer, ELSEWHERE)]
+            return _good(found or answers)
+
     def batch(
         self,
         verb: str,
@@ -63,47 +92,105 @@ class Partitions:
         args_of: Callable[[T], Iterable[Arg]],
         head: tuple[Arg, ...] = (),
         size: int = BATCH,
+        replicated: bool = False,
     ) -> list[Any]:
-        """Send items to their partitions, in calls of `size`, in one round trip; answers come in the items' order."""
+        """Send items to their partitions, in calls of `size`, in one round trip; answers come in the items' order.
+        `replicated`: return only when the replicas have what was written."""
         places: dict[int, list[int]] = {}
         for i, item in enumerate(items):
             places.setdefault(self.of(key_of(item)), []).append(i)
         chunks = [(p, where[i : i + size]) for p, where in places.items() for i in range(0, len(where), size)]
         calls = [(verb, p, (*head, *(arg for i in where for arg in args_of(items[i])))) for p, where in chunks]
         answers: list[Any] = [None] * len(items)
-        for (_, where), answer in zip(chunks, self._run(calls), strict=True):
+        for (_, where), answer in zip(chunks, self._run(calls, replicated), strict=True):
             for i, one in zip(where, answer, strict=True):
                 answers[i] = one
         return answers
 
-    def _run(self, calls: Sequence[tuple[str, int, tuple[Arg, ...]]]) -> list[Any]:
+    def _run(self, calls: Sequence[Call], replicated: bool = False) -> list[Any]:
+        replicated = replicated and self._replicas > 0
         with wrapped():
-            if len(calls) == 1:
-                return [self._one(*calls[0])]
-            with self._client.pipeline(transaction=False) as pipe:
-                for call in calls:
-                    pipe.evalsha(*self._command(*call))
-                answers = pipe.execute(raise_on_error=False)
-            # A verb may be sent twice, so after a restart of the server only what it did not know is repeated.
-            answers = [
-                self._one(*call) if isinstance(answer, redis.exceptions.NoScriptError) else answer
-                for call, answer in zip(calls, answers, strict=True)
-            ]
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
-            return answers
+            if len(calls) == 1 and not replicated and self._lane:
+                return [self._one(self._lane, *calls[0])]
+            return _good(self._answers(calls, replicated))
 
-    def _one(self, verb: str, partition: int, args: tuple[Arg, ...]) -> Any:
-        sha, *rest = self._command(verb, partition, args)
+    def _answers(self, calls: Sequence[Call], replicated: bool) -> list[Any]:
+        """Return what each call returned or raised. What the wrong server was asked is asked once more."""
+        answers = self._round(calls, replicated)
+        strays = [i for i, answer in enumerate(answers) if isinstance(answer, ELSEWHERE)]
+        if strays and self._servers.look_again():
+            for i, answer in zip(strays, self._round([calls[i] for i in strays], replicated), strict=True):
+                answers[i] = answer
+        return answers
+
+    def _round(self, calls: Sequence[Call], replicated: bool) -> list[Any]:
+        places: dict[Any, list[int]] = {}
+        answers: list[Any] = [None] * len(calls)
+        for i, (_, partition, _) in enumerate(calls):
+            try:
+                places.setdefault(self._servers.of(self.tags[partition]), []).append(i)
+            except redis.exceptions.SlotNotCoveredError as exc:
+                answers[i] = exc
+        for server, where in places.items():
+            for i, answer in zip(where, self._pipe(server, [calls[i] for i in where], replicated), strict=True):
+                answers[i] = answer
+        return answers
+
+    def _pipe(self, server: Any, calls: Sequence[Call], replicated: bool) -> list[Any]:
+        answers = self._send(server, calls, replicated, known=True)
+        # A verb may be sent twice, so after a restart of the server only what it did not know is repeated.
+        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
+        if unknown:
+            told = self._send(server, [calls[i] for i in unknown], replicated, known=False)
+            for i, answer in zip(unknown, told, strict=True):
+                answers[i] = answer
+        return answers
+
+    def _send(self, server: Any, calls: Sequence[Call], replicated: bool, *, known: bool) -> list[Any]:
         try:
-            return self._client.evalsha(sha, *rest)
-        except redis.exceptions.NoScriptError:
-            return self._client.eval(scripts()[verb].source, *rest)
+            with server.pipeline(transaction=False) as pipe:
+                for verb, partition, args in calls:
+                    script = self._scripts[verb]
+                    send, name = (pipe.evalsha, script.sha) if known else (pipe.eval, script.source)
+                    send(name, *self._command(partition, args))
+                if replicated:
+                    self._wait_for_replicas(pipe, calls[0][1])
+                answers = pipe.execute(raise_on_error=False)
+        except (redis.exceptions.RedisError, OSError) as exc:
+            return [exc] * len(calls)
+        return self._confirmed(answers) if replicated else cast(list[Any], answers)
 
-    def _command(self, verb: str, partition: int, args: tuple[Arg, ...]) -> tuple[Any, ...]:
+    def _wait_for_replicas(self, pipe: Any, partition: int) -> None:
+        # WAIT looks back to the last write of its own connection. A duplicate writes nothing, and its original may not
+        # have reached the replicas yet: so there always is a write, and on the connection of the verbs, for the next
+        # one may lead to another master, which never saw them.
+        pipe.set(self.tags[partition] + "replicated", 1, px=OPEN)
+        pipe.wait(self._replicas, REPLICATED_WITHIN)
+
+    def _confirmed(self, answers: list[Any]) -> list[Any]:
+        *answers, wrote, replicas = answers
+        problem = next((answer for answer in (wrote, replicas) if isinstance(answer, Exception)), None)
+        if problem is None and replicas < self._replicas:
+            problem = StoreUnavailable(f"{replicas} of {self._replicas} replicas have confirmed in time")
+        return [answer if isinstance(answer, Exception) else problem or answer for answer in answers]
+
+    def _one(self, lane: Lane, verb: str, partition: int, args: tuple[Arg, ...]) -> Any:
+        script, rest = self._scripts[verb], self._command(partition, args)
+        try:
+            return lane("EVALSHA", script.sha, *rest)
+        except redis.exceptions.NoScriptError:
+            return lane.client.eval(script.source, *rest)
+
+    def _command(self, partition: int, args: tuple[Arg, ...]) -> tuple[Any, ...]:
         tag = self.tags[partition]
-        return (scripts()[verb].sha, 1, tag + "due", tag, *args)
+        return (1, tag + "due", tag, *args)
+
+
+def _good(answers: list[Any]) -> list[Any]:
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
 
 
 @contextmanager
@@ -113,8 +200,10 @@ def wrapped() -> Iterator[None]:
         yield
     except redis.exceptions.OutOfMemoryError as exc:
         raise StoreFull() from exc
+    except (*ELSEWHERE, redis.exceptions.TryAgainError, redis.exceptions.RedisClusterException) as exc:
+        raise StoreUnavailable(f"the store does not answer for now: {exc}") from exc
     except redis.exceptions.ResponseError as exc:
-        if isinstance(exc, redis.exceptions.ReadOnlyError) or str(exc).startswith(("LOADING", "MISCONF", "MASTERDOWN")):
+        if str(exc).startswith(FOR_NOW) or MOVING in str(exc):
             raise StoreUnavailable(f"the store refuses writes for now: {exc}") from exc
         raise
     except (redis.exceptions.RedisError, OSError) as exc:

@@ -5,12 +5,9 @@ All keys of a conversation share one partition, `{namespace:p}`, so the same scr
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, cast
-
-import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
 
 from chatbot.errors import ConfigurationError
 from chatbot.stores.base import (
@@ -32,10 +29,14 @@ from chatbot.stores.base import (
     Survey,
     Window,
     digest,
+    grace,
     kept,
     plain,
     subject,
 )
+from chatbot.stores.bell import Bell
+from chatbot.stores.clients import find
+from chatbot.stores.nap import Nap
 from chatbot.stores.operators import MOST_GRAVES, Grave, Note, Noted, Page, Trace, sought
 from chatbot.stores.partitions import Partitions, wrapped
 from chatbot.stores.wire import (
@@ -56,35 +57,53 @@ from chatbot.stores.wire import (
 NEAR, MOST_COUNTED = 10_000, 1_000
 #: How long a sleeping pump may block, in ms: shorter than the lease, and than the client's socket timeout.
 LONGEST_SLEEP = 4_000
-#: A batch of work is answered in a few ms; a server that needs longer than this is taken to be down.
-CLIENT_OPTIONS: dict[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 2, "health_check_interval": 30}
+#: How many partitions a ledger is begun with, unless the configuration says.
+ON_A_CLUSTER, ELSEWHERE = 64, 1
 
 
 class RedisStore(Store):
-    """The ledger on one Redis or Valkey server. `url` may carry any option of redis-py as a query parameter."""
+    """The ledger on Redis or Valkey: one server, a Sentinel's master or a cluster, see chatbot/stores/clients.py.
 
-    def __init__(self, url: str, *, namespace: str = "chatbot", partitions: int = 1, **options: Any) -> None:
-        self.namespace, self.partitions = namespace, partitions
-        # Every verb may be sent twice, so one repetition at once hides a connection that died while it was idle.
-        retry = Retry(ConstantBackoff(0), 1)
-        self.client = redis.Redis.from_url(url, **{"retry": retry, **CLIENT_OPTIONS, **options})
-        self._ledger = Partitions(self.client, namespace, partitions)
+    `partitions` is for good: by default 64 on a cluster, else 1. With `replicas`, an offer or a claim is answered only
+    when so many replicas have it.
+    """
+
+    def __init__(
+        self, url: str, *, namespace: str = "chatbot", partitions: int | None = None, replicas: int = 0, **options: Any
+    ) -> None:
+        self._servers = find(url, **options)
+        self.namespace = namespace
+        self.partitions = partitions or (ON_A_CLUSTER if self._servers.clustered else ELSEWHERE)
+        self._ledger = Partitions(self._servers, namespace, self.partitions, replicas)
+        self._sleepers = threading.local()
+
+    @property
+    def client(self) -> Any:
+        """redis-py's client of this store; of a cluster it connects when it is first asked for."""
+        return self._servers.client
+
+    def servers(self) -> list[Any]:
+        """Return a client of each server: of a cluster, its masters."""
+        return self._servers.every()
 
     # --- start and stop ---
     def check(self) -> None:
         with wrapped():
-            info: dict[str, Any] = self.client.info()
-            policy = info.get("maxmemory_policy", "noeviction")
-            if int(str(info.get("redis_version", "0")).split(".")[0]) < 7:
-                raise ConfigurationError(
-                    f"the store runs version {info['redis_version']}: Redis or Valkey 7.0 is needed"
-                )
-            if policy != "noeviction":
-                raise ConfigurationError(
-                    f"the store may drop accepted messages (maxmemory-policy {policy}): "
-                    "set `maxmemory-policy noeviction` on the server"
-                )
+            for server in self.servers():
+                self._check_server(server.info())
             self._check_partitions()
+
+    def _check_server(self, info: dict[str, Any]) -> None:
+        policy = info.get("maxmemory_policy", "noeviction")
+        if int(str(info.get("redis_version", "0")).split(".")[0]) < 7:
+            raise ConfigurationError(f"the store runs version {info['redis_version']}: Redis or Valkey 7.0 is needed")
+        if policy != "noeviction":
+            raise ConfigurationError(
+                f"the store may drop accepted messages (maxmemory-policy {policy}): "
+                "set `maxmemory-policy noeviction` on the server"
+            )
+        if info.get("cluster_enabled") and not self._servers.clustered:
+            raise ConfigurationError("the store is a node of a cluster: begin its URL with redis+cluster://")
 
     def _check_partitions(self) -> None:
         """Keys would be looked for in the wrong places under another number of partitions."""
@@ -107,18 +126,21 @@ class RedisStore(Store):
 
     def ping(self) -> None:
         with wrapped():
-            self.client.ping()
+            for server in self.servers():
+                server.ping()
 
     def close(self) -> None:
-        self.client.close()
+        self._servers.close()
 
     # --- mailboxes ---
     def offer(self, offers: Sequence[Offer]) -> list[Offered]:
-        answers = self._ledger.batch("offer", offers, lambda o: o.key, offer_args)
+        answers = self._ledger.batch("offer", offers, lambda o: o.key, offer_args, replicated=True)
         return [Offered(a[0].decode(), int(a[1]) if len(a) > 1 else None) for a in answers]
 
     def take_due(self, limit: int, publish_lease: int, again: int) -> Due:
-        answers = self._ledger.everywhere("take_due", limit, publish_lease, again)
+        share = max(1, limit // self.partitions)
+        # While a master of a cluster is away, what the others have goes on.
+        answers = self._ledger.anywhere("take_due", share, publish_lease, again)
         checks = [ClaimCheck(k.decode(), int(e), int(s)) for taken, _ in answers for k, e, s in taken]
         return Due(checks, min((look for _, look in answers if look >= 0), default=None))
 
@@ -178,7 +200,14 @@ class RedisStore(Store):
     def sleep(self, timeout: int) -> None:
         seconds = max(1, min(timeout, LONGEST_SLEEP)) / 1000
         with wrapped():
-            self.client.blpop([tag + "wake" for tag in self._ledger.tags], timeout=seconds)
+            self._nap().sleep(seconds)
+
+    def _nap(self) -> Nap | Bell:
+        if not hasattr(self._sleepers, "nap"):
+            wakes = [tag + "wake" for tag in self._ledger.tags]
+            one = not self._servers.clustered
+            self._sleepers.nap = Nap(self.client, wakes) if one else Bell(self._servers, f"{self.namespace}:wake")
+        return cast(Nap | Bell, self._sleepers.nap)
 
     def wake(self) -> None:
         self._ledger.at(0, "wake")
@@ -258,9 +287,10 @@ class RedisStore(Store):
         return [key.decode() for key, _ in sorted(found, key=lambda one: one[1])[:count]]
 
     # --- standalone records ---
-    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "") -> Claim:
+    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "", *, redelivered: bool = False) -> Claim:
         plain(owner, fingerprint)
-        return read_claim(self._ledger.call("claim", key, owner, lease, fingerprint))
+        args = (owner, lease, fingerprint, lease - grace(lease), int(redelivered))
+        return read_claim(self._ledger.call("claim", key, *args, replicated=True))
 
     def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:
         plain(owner, fingerprint)

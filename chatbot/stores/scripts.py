@@ -1,6 +1,7 @@
 """The ledger's verbs as Lua: one file a verb, each of them one atomic script.
 
-The first line of a verb names the parts that stand before it: `-- include: ledger window`.
+The first line of a verb names the parts that stand before it: `-- include: ledger window`. Before all of them stands
+`CLUSTER`, which says whether sleeping pumps hear of a publication or wait for a token.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ class Script:
 
 
 @cache
-def scripts() -> dict[str, Script]:
-    """Return every verb's script."""
-    return {verb: _assemble(verb) for verb in VERBS}
+def scripts(*, clustered: bool = False) -> dict[str, Script]:
+    """Return every verb's script, for one server or for the servers of a cluster."""
+    return {verb: _assemble(verb, clustered) for verb in VERBS}
 
 
-def _assemble(verb: str) -> Script:
+def _assemble(verb: str, clustered: bool) -> Script:
     body = _read(verb)
     parts = body.partition("\n")[0].removeprefix("-- include: ").split()
-    source = "".join([*map(_read, parts), body])
+    source = "".join([f"local CLUSTER = {str(clustered).lower()}\n", *map(_read, parts), body])
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

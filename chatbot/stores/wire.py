@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -23,7 +24,13 @@ def window_args(window: Window) -> tuple[int, ...]:
 def offer_args(offer: Offer) -> tuple[Arg, ...]:
     """Return one item of `offer`."""
     mode = offer.mode if offer.target is None else f"{offer.mode}:{digest(offer.key, offer.target)}"
-    return (offer.key, digest(offer.key, offer.item_id), offer.body, *window_args(offer.window), mode)
+    return (offer.key, digest(offer.key, offer.item_id), offer.body, f"{_policy(offer.window)} {mode}")
+
+
+@lru_cache(maxsize=1_024)
+def _policy(window: Window) -> str:
+    # One argument instead of seven: each of them costs the client, the server and the script as much as the item's id.
+    return " ".join(map(str, window_args(window)))
 
 
 def follow_up_args(item: FollowUp) -> tuple[Arg, ...]:
@@ -39,9 +46,9 @@ def note_args(notes: Sequence[Note]) -> tuple[Arg, ...]:
 
 def _packed(note: Note) -> tuple[str, bytes]:
     names = name_line(note.names)
-    head = b"".join(msgspec.msgpack.encode(field) for field in (note.subject, names, note.age))
-    # An array of four whose last is written as text of any bytes: the server's Lua reads no binary.
-    packed = b"\x94" + head + b"\xdb" + len(note.data).to_bytes(4, "big") + note.data
+    head = msgspec.msgpack.encode((note.subject, names, note.age))
+    # An array not of three but of four, whose last is written as text of any bytes: the server's Lua reads no binary.
+    packed = b"\x94" + head[1:] + b"\xdb" + len(note.data).to_bytes(4, "big") + note.data
     return (f"\n={note.subject}\n{names}\n", packed)
 
 

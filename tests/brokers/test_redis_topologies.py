@@ -7,12 +7,10 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 from dramatiq import Worker
-from redis.sentinel import Sentinel
 
 from chatbot import brokers
 from chatbot.brokers.redis import RedisBroker
@@ -22,11 +20,11 @@ from chatbot.middleware import declare, guarded_stack
 from chatbot.stores.memory import MemoryStore
 from tests.brokers.redis_crew import Crew
 from tests.servers import RedisServer, find_valkey, free_port
+from tests.topologies import CLUSTERED, MASTER, Cluster, SentinelServer
 from tests.waiting import wait_until
 
 NewRedis = Callable[..., RedisServer]
 NewCrew = Callable[[str], Crew]
-SLOTS = 16_384
 
 
 @pytest.fixture
@@ -90,30 +88,9 @@ def test_a_broker_works_over_tls(private_redis: NewRedis, tmp_path: Path) -> Non
 
 
 # --- Sentinel ---
-class SentinelServer(RedisServer):
-    """A Sentinel that alone decides that a master is gone."""
-
-    def __init__(self, master: RedisServer) -> None:
-        super().__init__()
-        self._master = master
-
-    @property
-    def url(self) -> str:
-        return f"redis+sentinel://127.0.0.1:{self.port}/main/0"
-
-    def _launch(self) -> None:
-        config = self.directory / "sentinel.conf"
-        config.write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {self.directory}\n"
-            f"sentinel monitor main 127.0.0.1 {self._master.port} 1\n"
-            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
-        )
-        self.process = self._spawn([self._binary, str(config), "--sentinel"])
-
-
 @pytest.fixture
 def master(private_redis: NewRedis) -> RedisServer:
-    return private_redis(None, "--repl-diskless-sync-delay", "0")
+    return private_redis(None, *MASTER)
 
 
 @pytest.fixture
@@ -126,9 +103,7 @@ def sentinel(master: RedisServer, replica: RedisServer) -> Iterator[SentinelServ
     with ExitStack() as stack:
         server = SentinelServer(master)
         stack.enter_context(server)
-        seen = Sentinel([("127.0.0.1", server.port)])
-        stack.callback(lambda: [one.close() for one in seen.sentinels])
-        wait_until(lambda: seen.discover_slaves("main"), 30)
+        server.wait_for_a_replica()
         yield server
 
 
@@ -164,35 +139,10 @@ def test_a_fail_over_loses_nothing_and_work_goes_on(
 
 
 # --- a cluster ---
-class Cluster:
-    """Three masters without replicas."""
-
-    def __init__(self, nodes: list[RedisServer]) -> None:
-        self.nodes = nodes
-        with ExitStack() as stack:
-            clients = [stack.enter_context(closing(redis.Redis(port=node.port))) for node in nodes]
-            for i, client in enumerate(clients):
-                first, last = i * SLOTS // len(nodes), (i + 1) * SLOTS // len(nodes) - 1
-                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
-                client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
-            for client in clients:
-                wait_until(lambda client=client: self.is_well(client), 30)
-            slot = clients[0].execute_command("CLUSTER", "KEYSLOT", "{dramatiq}")
-        self.owner = nodes[slot * len(nodes) // SLOTS]
-        self.url = f"{nodes[0].url}?cluster=true"
-
-    def is_well(self, client: Any) -> bool:
-        info = client.execute_command("CLUSTER", "INFO")
-        text = info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
-        return text["cluster_state"] == "ok" and int(text["cluster_known_nodes"]) == len(self.nodes)
-
-
 @pytest.fixture(params=["redis", "valkey"])
 def cluster(request: pytest.FixtureRequest, private_redis: NewRedis) -> Cluster:
     binary = find_valkey() if request.param == "valkey" else None
-    return Cluster(
-        [private_redis(binary, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000") for _ in range(3)]
-    )
+    return Cluster([private_redis(binary, *CLUSTERED) for _ in range(3)])
 
 
 @pytest.mark.long
@@ -226,7 +176,8 @@ def test_a_cluster_whose_master_is_killed_and_comes_back_loses_nothing(cluster: 
         crew.send(number, ms=100)
     for number in range(40, 60):
         crew.send(number, delay=3_000)
-    cluster.owner.kill()
-    cluster.owner.start()
+    owner = cluster.owner("{dramatiq}")
+    owner.kill()
+    owner.start()
     wait_until(crew.done, 40)
     assert crew.journal.run_after_acknowledgement() == set()

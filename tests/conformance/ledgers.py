@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from chatbot.stores.base import Begun, ClaimCheck, Due, Lease, Offer, Offered, Store, Window
+from chatbot.stores.base import Begun, ClaimCheck, Due, Lease, Offer, Offered, Store, Window, subject
 from chatbot.stores.memory import ManualClock, MemoryStore
 from chatbot.stores.redis import RedisStore
 
@@ -197,21 +198,25 @@ class AgeingRedisStore(RedisStore):
 
 
 class RedisLedger(Ledger):
-    def __init__(self, url: str) -> None:
-        self.store = self.redis = AgeingRedisStore(url, namespace=f"ledger-{os.getpid()}-{next(NAMESPACES)}")
-        self._age = self.redis.client.register_script(AGE)
+    def __init__(self, url: str, partitions: int | None = None) -> None:
+        namespace = f"ledger-{os.getpid()}-{next(NAMESPACES)}"
+        self.store = self.redis = AgeingRedisStore(url, namespace=namespace, partitions=partitions)
 
     def advance(self, ms: int) -> None:
-        if keys := self._keys():
-            self._age(keys=keys, args=[ms])
+        keys = sorted(self._keys())
+        for _, some in itertools.groupby(keys, lambda key: key.partition(b"}")[0]):
+            together = list(some)
+            self.redis.client.eval(AGE, len(together), *together, ms)
         self.redis.passed += ms
 
     def now(self) -> int:
-        seconds, us = self.redis.client.time()
+        told = self.redis.client.time()  # a cluster's nodes each tell theirs
+        seconds, us = next(iter(told.values())) if isinstance(told, dict) else told
         return seconds * 1_000 + us // 1_000 + self.redis.passed
 
     def overlook(self, key: str) -> None:
-        assert self.redis.client.zrem(f"{{{self.redis.namespace}:0}}due", key) == 1
+        partition = zlib.crc32(subject(key).encode()) % self.redis.partitions
+        assert self.redis.client.zrem(f"{{{self.redis.namespace}:{partition}}}due", key) == 1
 
     def immortal(self) -> list[str]:
         return [key.decode() for key in self._keys() if self.redis.client.pttl(key) == -1]
@@ -230,9 +235,19 @@ def on_server(fixture: str) -> Callable[[pytest.FixtureRequest], Ledger]:
     return lambda request: RedisLedger(request.getfixturevalue(fixture).url)
 
 
+def on_cluster(fixture: str) -> Callable[[pytest.FixtureRequest], Ledger]:
+    """Return what makes a ledger on the cluster of that fixture, each on any of its nodes.
+
+    What a test says of one queue or of a limit holds in each partition, so there is one; the walks have more.
+    """
+    return lambda request: RedisLedger(request.getfixturevalue(fixture).url, partitions=1)
+
+
 #: A further store is one line here.
 LEDGERS: dict[str, Callable[[pytest.FixtureRequest], Ledger]] = {
     "memory": lambda request: MemoryLedger(),
     "redis": on_server("redis_server"),
     "valkey": on_server("valkey_server"),
 }
+#: What is tested by `make test-long` only.
+CLUSTER_LEDGERS = {"redis-cluster": on_cluster("redis_cluster"), "valkey-cluster": on_cluster("valkey_cluster")}

@@ -35,7 +35,8 @@ from tests.conformance.stores_reference import (
 INBOXES = ["turn/a", "turn/b"]
 KEYS = [*INBOXES, "out/a", "out/b"]
 NAMES = st.integers(0, 7).map(str)
-OWNERS = st.sampled_from(["m1", "m2", "m3"])
+#: Two deliveries of one call, and one of another.
+OWNERS = st.sampled_from(["m1/1", "m1/2", "m2/1"])
 OUTCOMES = st.sampled_from(["ok", "dead", "retry", "split"])
 #: An answer that gets lost is asked for again.
 LOST = st.booleans()
@@ -196,10 +197,11 @@ class Lives(RuleBasedStateMachine):
             assert self.store.forget(key) == 0
 
     # --- standalone records ---
-    @rule(owner=OWNERS, fingerprint=st.sampled_from(["", "", "f"]), lost=LOST)
-    def claim(self, owner: str, fingerprint: str, lost: bool) -> None:
+    @rule(owner=OWNERS, fingerprint=st.sampled_from(["", "", "f"]), redelivered=st.booleans(), lost=LOST)
+    def claim(self, owner: str, fingerprint: str, redelivered: bool, lost: bool) -> None:
         for _ in range(1 + lost):
-            self.record.claimed(owner, fingerprint, self.store.claim(RECORD, owner, LEASE, fingerprint), self.now())
+            answer = self.store.claim(RECORD, owner, LEASE, fingerprint, redelivered=redelivered)
+            self.record.claimed(owner, fingerprint, answer, self.now(), redelivered)
 
     @rule(owner=OWNERS, lost=LOST)
     def settle(self, owner: str, lost: bool) -> None:

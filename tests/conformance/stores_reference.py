@@ -208,7 +208,7 @@ class Record:
             self.state = ""
         return not self.state or self.ends > now + BLUR
 
-    def claimed(self, owner: str, fingerprint: str, answer: Any, now: int) -> None:
+    def claimed(self, owner: str, fingerprint: str, answer: Any, now: int, redelivered: bool) -> None:
         if not self.expire(now):
             self.state = "" if answer.verdict == "new" else self.state
         if not self.state:
@@ -222,4 +222,12 @@ class Record:
         elif self.state == "D":
             assert (answer.verdict, answer.value, answer.owner) == ("done", self.value, self.owner)
         else:
-            assert (answer.verdict, answer.owner) == ("busy", self.owner)
+            suspected = redelivered and self.owner.partition("/")[0] == owner.partition("/")[0]
+            ends = self.ends - LEASE // 2 if suspected else self.ends
+            if answer.verdict == "new":
+                assert suspected
+                assert now >= ends - BLUR
+                self.owner, self.ends = owner, now + LEASE
+            else:
+                assert (answer.verdict, answer.owner) == ("busy", self.owner)
+                assert now <= ends + BLUR

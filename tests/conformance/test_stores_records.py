@@ -15,6 +15,11 @@ def claim(ledger: Ledger, owner: str = "m1", fingerprint: str = "f", lease: int 
     return ledger.store.claim("s:x", owner, lease, fingerprint)
 
 
+def claim_again(ledger: Ledger, owner: str = "m1/2", lease: int = 10_000) -> Claim:
+    """Claim for a copy that the broker redelivered."""
+    return ledger.store.claim("s:x", owner, lease, "f", redelivered=True)
+
+
 def settle(
     ledger: Ledger, value: bytes = b"v", owner: str = "m1", ttl: int = DAY, value_ttl: int = HOUR
 ) -> bytes | None:
@@ -164,6 +169,74 @@ def test_only_the_owner_releases_and_only_while_it_is_pending(ledger: Ledger) ->
     assert claim(ledger, "m2").verdict == "new"
     settle(ledger, owner="m2")
     assert not ledger.store.release("s:x", "m2")
+
+
+# --- suspicion ---
+def test_a_redelivered_call_takes_over_once_half_of_a_silent_owners_lease_is_gone(ledger: Ledger) -> None:
+    claim(ledger, "m1/1")
+    busy = claim_again(ledger)
+    assert (busy.verdict, busy.owner) == ("busy", "m1/1")
+    assert 5_000 - SLACK < busy.remaining <= 5_000
+    ledger.advance(5_000 - SLACK)
+    assert claim_again(ledger).verdict == "busy"
+    ledger.advance(SLACK)
+    assert claim_again(ledger).verdict == "new"
+    assert settle(ledger, owner="m1/1") is None
+    assert not renew(ledger, "m1/1")
+    assert settle(ledger, b"v", owner="m1/2") == b"v"
+
+
+def test_an_owner_that_renews_is_safe_from_suspicion(ledger: Ledger) -> None:
+    claim(ledger, "m1/1")
+    for _ in range(3):
+        ledger.advance(5_000 - SLACK)
+        assert claim_again(ledger).verdict == "busy"
+        assert renew(ledger, "m1/1")
+    assert 5_000 - SLACK < claim_again(ledger).remaining <= 5_000
+
+
+def test_who_takes_over_has_a_whole_lease_and_is_suspected_in_turn(ledger: Ledger) -> None:
+    claim(ledger, "m1/1")
+    ledger.advance(5_000)
+    assert claim_again(ledger, "m1/2").verdict == "new"
+    assert 10_000 - SLACK < claim(ledger, "m2/1").remaining <= 10_000
+    assert claim_again(ledger, "m1/3").verdict == "busy"
+    ledger.advance(5_000)
+    assert claim_again(ledger, "m1/3").verdict == "new"
+
+
+@pytest.mark.parametrize("owner", ["m2/1", "m10/1", "m/1", "1/m1"])
+def test_another_call_is_not_suspected(ledger: Ledger, owner: str) -> None:
+    claim(ledger, "m1/1")
+    ledger.advance(8_000)
+    busy = claim_again(ledger, owner)
+    assert busy.verdict == "busy"
+    assert 2_000 - SLACK < busy.remaining <= 2_000
+
+
+def test_a_copy_that_was_not_redelivered_suspects_nobody(ledger: Ledger) -> None:
+    claim(ledger, "m1/1")
+    ledger.advance(8_000)
+    assert claim(ledger, "m1/2").verdict == "busy"
+
+
+def test_what_is_settled_stays_settled_for_a_redelivered_call(ledger: Ledger) -> None:
+    claim(ledger, "m1/1")
+    settle(ledger, owner="m1/1")
+    ledger.advance(DAY - SLACK)
+    assert claim_again(ledger).verdict == "done"
+
+
+@pytest.mark.parametrize("lease", [1_000, 60_000])
+def test_the_owners_own_lease_says_for_how_long_it_is_safe(ledger: Ledger, lease: int) -> None:
+    claim(ledger, "m1/1")
+    assert 5_000 - SLACK < claim_again(ledger, lease=lease).remaining <= 5_000
+
+
+def test_a_redelivered_call_with_another_fingerprint_is_a_mismatch(ledger: Ledger) -> None:
+    claim(ledger, "m1/1", "g")
+    ledger.advance(8_000)
+    assert claim_again(ledger).verdict == "mismatch"
 
 
 @pytest.mark.parametrize(("owner", "fingerprint"), [("a|b", ""), ("a", "f|g"), ("a\nb", "")])

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import random
 import time
+from contextlib import closing
 
-from tests.conformance.ledgers import Ledger, MemoryLedger
+import pytest
+
+from tests.conformance.ledgers import Ledger, MemoryLedger, RedisLedger
 from tests.conformance.stores_walk import Walk
+from tests.servers import RedisServer
 
 #: What a walk that went everywhere has met.
 EVERYWHERE = {
@@ -17,6 +21,22 @@ EVERYWHERE = {
 
 
 def test_random_walk(ledger: Ledger) -> None:
+    _walk(ledger)
+
+
+def test_random_walk_through_eight_partitions(redis_server: RedisServer) -> None:
+    with closing(RedisLedger(redis_server.url, partitions=8)) as ledger:
+        _walk(ledger)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["redis_cluster", "valkey_cluster"])
+def test_random_walk_through_every_node_of_a_cluster(request: pytest.FixtureRequest, kind: str) -> None:
+    with closing(RedisLedger(request.getfixturevalue(kind).url, partitions=64)) as ledger:
+        _walk(ledger)
+
+
+def _walk(ledger: Ledger) -> None:
     seed = int(os.environ.get("WALK_SEED") or random.SystemRandom().randrange(1 << 32))
     walk = Walk(ledger, seed)
     try:

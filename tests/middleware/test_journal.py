@@ -14,6 +14,7 @@ from chatbot.middleware import guarded_stack
 from chatbot.middleware import journal as module
 from chatbot.middleware.events import Event, Happened, _set_right, erase, happened
 from chatbot.middleware.journal import Journal
+from chatbot.middleware.observer import Judged
 from chatbot.stores.base import Entry
 from chatbot.stores.memory import ManualClock, MemoryStore
 from chatbot.stores.operators import Note
@@ -38,7 +39,7 @@ class NotingStore(MemoryStore):
 
 def decide(journal: Journal, number: int = 1) -> None:
     for i in range(number):
-        journal.decided("turn", f"d{i}", "turn/a", f"m{i}", "absorbed", "debounced", "")
+        journal.decided([Judged("turn", f"d{i}", "turn/a", f"m{i}", "absorbed", "debounced", "")])
 
 
 def test_events_are_written_by_another_thread_many_in_one_call() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from chatbot.errors import Permanent, StoreUnavailable
 from chatbot.middleware import Debounced, Deduplicated, Idempotent, Observer, amend, current_turn, guarded_stack
-from chatbot.middleware.observer import NOBODY, together
+from chatbot.middleware.observer import NOBODY, Judged, together
 from tests.middleware.running import CutBroker, House, TroubledStore, window
 from tests.waiting import wait_until
 
@@ -27,9 +27,13 @@ class Witness(Observer):
     def of(self, event: str) -> list[tuple[Any, ...]]:
         return [heard[1:] for heard in list(self.heard) if heard[0] == event]
 
+    def judged(self) -> list[Judged]:
+        """Return what became of each call."""
+        return [call for (calls,) in self.of("decided") for call in calls]
+
     def decisions(self) -> list[tuple[str, str]]:
         """Return the outcomes and which guarantee decided."""
-        return [(args[4], args[5]) for args in self.of("decided")]
+        return [(call.outcome, call.by) for call in self.judged()]
 
 
 class Broken(Observer):
@@ -89,12 +93,12 @@ def test_the_story_of_a_burst_is_told_from_the_offer_to_the_follow_up(house: Hou
     late = actor.send("a2")
     key = "collect/a"
     ((_, epoch, stamp),) = [args for args in witness.of("taken") if args[0] == key]
-    assert witness.of("decided")[:3] == [
+    assert witness.judged()[:3] == [
         ("collect", sent[0].message_id, key, "a1", "absorbed", "debounced", ""),
         ("collect", sent[1].message_id, key, "a2", "absorbed", "debounced", ""),
         ("collect", sent[2].message_id, key, "a1", "duplicate", "debounced", ""),
     ]
-    assert witness.of("decided")[3:] == [("collect", late.message_id, key, "a2", "duplicate", "debounced", str(epoch))]
+    assert witness.judged()[3:] == [("collect", late.message_id, key, "a2", "duplicate", "debounced", str(epoch))]
     wait_until(lambda: (key, epoch, stamp) in witness.of("published"))
     ((_, _, _, verdict, owner, entries),) = [args for args in witness.of("began") if args[0] == key]
     assert (verdict, [entry.body for entry in entries]) == ("new", [b'"a1"', b'"a2"'])
@@ -152,7 +156,7 @@ def test_edits_are_told_with_their_target(house: House, witness: Witness) -> Non
     edits = [("a1", "A1"), ("a9", "A9"), ("a1", None), ("a1", None)]
     verdicts = [amend(actor, "all", target, payload, edit_id=f"e{n}") for n, (target, payload) in enumerate(edits)]
     assert verdicts == ["amended", "joined", "withdrawn", "late"]
-    told = [args[3:] for args in witness.of("decided")][1:]
+    told = [args[3:] for args in witness.judged()][1:]
     assert told == [
         ("e0", "amended", "debounced", "a1"),
         ("e1", "absorbed", "debounced", "a9"),
@@ -173,7 +177,7 @@ def test_a_deduplicated_call_is_told_when_it_is_published_and_when_it_is_suppres
 ) -> None:
     actor = house.declare(lambda order: None, actor_name="d", deduplicated=Deduplicated(window=60_000, key="{order}"))
     first, second = actor.send("o1"), actor.send("o1")
-    assert [(args[1], args[4], args[5], args[6]) for args in witness.of("decided")] == [
+    assert [(args[1], args[4], args[5], args[6]) for args in witness.judged()] == [
         (first.message_id, "enqueued", "deduplicated", ""),
         (second.message_id, "duplicate", "deduplicated", first.message_id),
     ]
@@ -185,7 +189,7 @@ def test_what_was_not_published_is_not_told_as_enqueued(house: House, witness: W
     house.broker.cut = True
     with pytest.raises(Exception, match="cable"):
         actor.send("o1")
-    assert witness.of("decided") == []
+    assert witness.judged() == []
 
 
 def test_the_life_of_an_idempotent_key_is_told(house: House, witness: Witness) -> None:
@@ -205,7 +209,7 @@ def test_the_life_of_an_idempotent_key_is_told(house: House, witness: Witness) -
     assert [house.result(first), house.result(second)] == ["o1", "o1"]
     actor.send("o1", 2)
     wait_until(lambda: house.dead)
-    told = [args for args in witness.of("decided") if args[4] != "waiting"]
+    told = [args for args in witness.judged() if args[4] != "waiting"]
     assert [(args[1] == first.message_id, args[4]) for args in told] == [
         (True, "completed"),
         (False, "duplicate"),
@@ -244,7 +248,7 @@ def test_a_debounced_call_that_could_not_be_offered_is_told_to_have_failed(house
     with pytest.raises(StoreUnavailable):
         actor.send("a1")
     assert witness.of("store_error") == [("d", "failed")]
-    assert witness.of("decided") == []
+    assert witness.judged() == []
 
 
 def test_a_turn_that_waits_for_the_store_is_told(house: House, witness: Witness) -> None:

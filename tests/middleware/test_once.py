@@ -182,10 +182,10 @@ class WatchedStore(TroubledStore):
         super().__init__()
         self.asked_by: set[int] = set()
 
-    def claim(self, key: str, owner: str, lease: int, fingerprint: str = "") -> Claim:
+    def claim(self, key: str, *args: Any, **more: Any) -> Claim:
         if key.startswith("once:"):
             self.asked_by.add(threading.get_ident())
-        return super().claim(key, owner, lease, fingerprint)
+        return super().claim(key, *args, **more)
 
 
 def test_the_event_loop_does_not_wait_for_the_store(new_house: Callable[..., House]) -> None:

@@ -17,6 +17,7 @@ BRIEF: list[AnyConfig] = [
     Config("supersede", (2,), faults=1, supersede=True, resends=0),
     Config("outbox at_least_once", (1, 0), cap=1, faults=1, outbox=True),
     ClaimConfig("claim records", calls=3, faults=2),
+    ClaimConfig("redelivered calls", calls=2, faults=2, redelivers=True),
 ]
 #: Minutes: `make test-long` searches these.
 COMPLETE: list[AnyConfig] = [
@@ -37,12 +38,14 @@ COMPLETE: list[AnyConfig] = [
     Config("outbox at_least_once", (2, 0), cap=1, faults=1, outbox=True),
     Config("outbox at_most_once", (1, 0), cap=1, faults=2, outbox=True, at_most_once=True, unlocks=1),
     ClaimConfig("claim records", calls=4, faults=3),
+    ClaimConfig("redelivered calls", calls=3, faults=3, redelivers=True),
 ]
 
 _SMALL = Config(messages=(2,), cap=1)
 _PAIR = _SMALL._replace(cap=2)
 _OUTBOX = _SMALL._replace(messages=(1, 0), outbox=True, at_most_once=True)
 _CLAIMS = ClaimConfig()
+_REDELIVERED = ClaimConfig(calls=2, redelivers=True)
 #: Each mutation: where it is searched, and what must be found.
 MUTATIONS: dict[str, tuple[AnyConfig, str]] = {
     # accepting
@@ -92,6 +95,9 @@ MUTATIONS: dict[str, tuple[AnyConfig, str]] = {
     "settle_no_owner": (_CLAIMS, "the settled record was overwritten or lost inside its window"),
     "release_no_owner": (_CLAIMS, "two owners hold one claim"),
     "never_settles": (_CLAIMS, "two effects without a fault"),
+    "claim_no_grace": (_REDELIVERED, "two owners hold one claim"),
+    "suspects_other_calls": (_REDELIVERED, "two owners hold one claim"),
+    "suspects_the_settled": (_REDELIVERED, "the settled record was overwritten or lost inside its window"),
 }
 #: Guards that are dropped without harm. `finish` asks for the epoch although its owner already implies it.
 IMPLIED: dict[str, AnyConfig] = {"finish_no_epoch": _SMALL}
@@ -144,7 +150,7 @@ def searched(c: AnyConfig) -> Report:
                 start=records.start(c),
                 steps=lambda s: records.steps(s, c),
                 broken=lambda s: records.broken(s, c),
-                goal=records.goal,
+                goal=lambda s: records.goal(s, c),
                 canonical=lambda s: s,
             )
         )

@@ -28,7 +28,7 @@ QUICK = [
     "begin_no_epoch", "begin_keeps_publication", "steal_live_lease", "not_reentrant", "renew_no_owner",
     "renew_keeps_publication", "losses_uncounted", "finish_not_repeatable", "replies_before_finish",
     "retry_to_the_back", "no_bisection", "pending_suppresses", "steal_pending", "claim_not_reentrant",
-    "settle_no_owner", "never_settles",
+    "settle_no_owner", "never_settles", "claim_no_grace", "suspects_other_calls", "suspects_the_settled",
 ]  # fmt: skip
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from chatbot.service import build
 from chatbot.stores.base import Offer, Window
 from chatbot.stores.redis import RedisStore
 from tests.servers import RedisServer
@@ -52,3 +54,28 @@ def test_a_survey_counts_every_partition(stores: tuple[RedisStore, RedisStore]) 
     assert len(counts) == 4
     assert sum(counts) == 40
     assert min(counts) > 0
+
+
+@pytest.mark.parametrize(("variables", "partitions"), [({}, 1), ({"CHATBOT_STORE_PARTITIONS": "8"}, 8)])
+def test_the_number_of_partitions_is_configuration(variables: dict[str, str], partitions: int) -> None:
+    url = "redis://127.0.0.1:1/0"
+    chosen = {
+        "CHATBOT_STORE_URL": url,
+        "CHATBOT_BROKER_URL": url,
+        "CHATBOT_GENERIC_SECRET": "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0",
+        "CHATBOT_GENERIC_OUTBOUND_URL": "http://127.0.0.1:1/replies",
+    }
+    with closing(build({**chosen, **variables})) as service:
+        assert isinstance(service.store, RedisStore)
+        assert service.store.partitions == partitions
+
+
+def test_a_take_is_shared_among_the_partitions(stores: tuple[RedisStore, RedisStore]) -> None:
+    """A pump publishes within its publish lease what it took, from however many partitions."""
+    ours, _ = stores
+    ours.offer([Offer(key=key, item_id="1", body=b"", window=Window(wait=0, max_wait=0)) for key in KEYS])
+    taken: set[str] = set()
+    while checks := ours.take_due(8, 5_000, 30_000).checks:
+        assert len(checks) <= 8
+        taken |= {check.key for check in checks}
+    assert taken == set(KEYS)

@@ -34,7 +34,7 @@ def offer(store: RedisStore, item_id: str, key: str = "turn/a", window: Window =
 
 
 def run(store: RedisStore, key: str = "turn/a") -> ClaimCheck:
-    check = next(check for check in store.take_due(100, 5_000, 30_000).checks if check.key == key)
+    check = next(check for check in store.take_due(1_000, 5_000, 30_000).checks if check.key == key)
     assert store.begin(check, "w1", 5_000).verdict == "new"
     return check
 

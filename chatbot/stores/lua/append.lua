@@ -27,15 +27,17 @@ local function append(key, id, body, wait, max, items, cap, idttl, room, space, 
   local edited = act and edit(key, h, id, body, tonumber(space), act, target)
   if edited then return edited end
   if C('LLEN', l) >= tonumber(room) or h.bytes + #body > tonumber(space) then return {'overflow'} end
-  local first = C('LINDEX', l, 0)
   C('SET', P..'i:'..id, 0, 'PX', OPEN)
   local count = C('RPUSH', l, str(now)..id..body)
-  if mode == 'supersede' and h.size > 0 and h.parts == '' and now < first:sub(1, 13) + max then dissolve(key, h) end
+  if mode == 'supersede' and h.size > 0 and h.parts == '' and now < C('LINDEX', l, 0):sub(1, 13) + max then
+    dissolve(key, h)
+  end
   h.bytes, h.wait, h.max, h.cap = h.bytes + #body, tonumber(wait), tonumber(max), tonumber(cap)
   h.items, h.idttl = math.max(1, math.min(tonumber(items), MOST)), math.max(h.idttl, tonumber(idttl))
   if h.wait == 0 then h.urgent = 1 end
   C('HSET', k, 'bytes', h.bytes, 'wait', wait, 'max', max, 'items', h.items, 'cap', cap, 'urgent', h.urgent, 'idttl', h.idttl)
-  local at, full = due(key, h)
+  local first = count > h.size + 1 and C('LINDEX', l, h.size):sub(1, 13) or now
+  local at, full = ends(h, count, first, now)
   if h.size == 0 then look(key, at) end
   keep(key)
   return {count == h.size + 1 and 'opened' or full and 'full' or 'joined'}

@@ -16,7 +16,7 @@ for a = 3, #ARGV, 3 do
       if h[2] ~= '0' then C('ZADD', KEYS[1], now + lease, key) end
     end
   else
-    local s, _, o = (C('GET', P..'c:'..key) or ''):match('^(.)|([^|]*)|([^|]*)$')
+    local s, _, o = (C('GET', P..'c:'..key) or ''):match('^(.)%d*|([^|]*)|([^|]*)$')
     held = s == 'P' and o == owner
     if held then C('PEXPIRE', P..'c:'..key, lease) end
   end

@@ -5,7 +5,7 @@ drain()
 local c, w, owner, print, value = P..'c:'..ARGV[2], P..'v:'..ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local v = C('GET', c)
 if v then
-  local s, _, o = v:match('^(.)|([^|]*)|([^|]*)$')
+  local s, _, o = v:match('^(.)%d*|([^|]*)|([^|]*)$')
   if o ~= owner then return {'refused'} end
   if s == 'D' then return {'settled', C('GET', w) or ''} end
 end
