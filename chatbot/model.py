@@ -66,6 +66,8 @@ class InboundMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sent_at: datetime | None = None
     received_at: datetime | None = None
     triggers_turn: bool = True
+    #: Of the request that brought it, for logs.
+    correlation_id: str = ""
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
@@ -110,3 +112,5 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Who wrote the message that this answers, as the provider names them.
     recipient_id: str = ""
     thread_id: str | None = None
+    #: Of the turn's first message, for logs.
+    correlation_id: str = ""

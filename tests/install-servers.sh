@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests run on, without starting any: the tests start private ones.
+# Installs the servers that the tests run on, without starting any (the tests start private ones), promtool, which checks
+# the alert rules, and a browser with its driver.
 set -euo pipefail
 
 rabbitmq_paths=(
@@ -13,6 +14,9 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 found=
 for path in "${rabbitmq_paths[@]}"; do [ ! -e "$path" ] || found=$path; done
 [ -n "$found" ] || missing+=(rabbitmq-server)
+command -v promtool >/dev/null || missing+=(prometheus)
+command -v chromium >/dev/null || missing+=(chromium)
+command -v chromedriver >/dev/null || missing+=(chromium-driver)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 fail() {
@@ -20,7 +24,7 @@ fail() {
     exit 1
 }
 
-[ "$(uname)" != Darwin ] || fail "brew install redis rabbitmq"
+[ "$(uname)" != Darwin ] || fail "brew install redis rabbitmq prometheus, and brew install --cask chromium chromedriver"
 command -v apt-get >/dev/null || fail "install it with your system's packages (the tests start it themselves)."
 
 as_root() {
@@ -52,9 +56,14 @@ as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
 
 # The packages switch their services on for the next boot.
 if [ -d /run/systemd/system ]; then
-    units=("${missing[@]/%/.service}")
-    [[ " ${missing[*]} " != *" rabbitmq-server "* ]] || units+=(epmd.socket epmd.service)
-    as_root systemctl disable --quiet --now "${units[@]}" || true
+    units=()
+    for package in "${missing[@]}"; do
+        case "$package" in
+            rabbitmq-server) units+=(rabbitmq-server.service epmd.socket epmd.service) ;;
+            redis-server | prometheus) units+=("$package.service") ;;
+        esac
+    done
+    [ ${#units[@]} -eq 0 ] || as_root systemctl disable --quiet --now "${units[@]}" || true
 fi
 # Erlang's port mapper listens on all interfaces, and outlives the installer that happened to start it.
 comm -13 <(echo "$epmds_before") <(epmds) | while read -r pid; do

@@ -15,9 +15,16 @@ from chatbot.model import Draft, HistoryEntry, InboundMessage
 from chatbot.stores import Store
 
 
-class _Lines(Struct, frozen=True):
+class Lines(Struct, frozen=True):
+    """What was said in one turn."""
+
     turn_id: str
     entries: list[HistoryEntry]
+
+
+def said(store: Store, conversation: str) -> list[Lines]:
+    """Return what was said in a conversation, turn by turn, oldest first."""
+    return [msgspec.json.decode(raw, type=Lines) for raw in store.recall(conversation)]
 
 
 class History:
@@ -30,7 +37,7 @@ class History:
         """Return what was said before this turn, oldest first."""
         if not self._most:
             return ()
-        turns = (msgspec.json.decode(raw, type=_Lines) for raw in self._store.recall(conversation))
+        turns = said(self._store, conversation)
         return tuple(line for turn in turns if turn.turn_id != turn_id for line in turn.entries)[-self._most :]
 
     def add(
@@ -43,7 +50,7 @@ class History:
             for message in messages
             if message.text
         ]
-        said = [HistoryEntry(role="assistant", text=reply.text, timestamp=now) for reply in replies if reply.text]
-        if self._most and (asked or said):
-            lines = msgspec.json.encode(_Lines(turn_id, asked + said))
+        answered = [HistoryEntry(role="assistant", text=reply.text, timestamp=now) for reply in replies if reply.text]
+        if self._most and (asked or answered):
+            lines = msgspec.json.encode(Lines(turn_id, asked + answered))
             self._store.remember(conversation, turn_id, lines, self._most, self._ttl)

@@ -30,7 +30,8 @@ def turn_actor(
         messages, conversation = in_order_sent(items), by_conversation(items[0])
         drafts = responder.respond(_request(turn, messages, history.before(conversation, turn.id)))
         history.add(conversation, turn.id, messages, drafts)
-        for reply in _replies(turn, messages[-1], drafts):
+        first = next((item.correlation_id for item in items if item.correlation_id), "")
+        for reply in _replies(turn, messages[-1], drafts, first):
             turn.then(deliver(reply))
 
     return process_turn
@@ -61,7 +62,7 @@ def _request(turn: Turn, messages: Sequence[InboundMessage], before: Any) -> Tur
     )
 
 
-def _replies(turn: Turn, last: InboundMessage, drafts: Sequence[Draft]) -> list[Reply]:
+def _replies(turn: Turn, last: InboundMessage, drafts: Sequence[Draft], correlation_id: str) -> list[Reply]:
     return [
         Reply(
             reply_id=f"{turn.id}_{position}",
@@ -74,6 +75,7 @@ def _replies(turn: Turn, last: InboundMessage, drafts: Sequence[Draft]) -> list[
             position=position,
             text=draft.text,
             attachments=draft.attachments,
+            correlation_id=correlation_id,
         )
         for position, draft in enumerate(drafts)
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from chatbot.stores.base import BeginVerdict, Entry, FollowUp
@@ -31,17 +31,27 @@ Ending = Literal["settled", "buried", "kept", "split", "refused"]
 StoreDown = Literal["proceeded", "failed", "waited"]
 
 
+class Judged(NamedTuple):
+    """What became of a call. `item_id` is empty unless it is debounced; `of` is what a duplicate repeats: the message
+    id of its original, or the epoch of the turn that settled it; empty if that is open or not known."""
+
+    actor: str
+    message_id: str
+    key: str
+    item_id: str
+    outcome: Decision
+    by: Guarantee
+    of: str
+
+
 class Observer:
     """Hears what the guards do. Every method does nothing: override what you want to know.
 
     `key` is `<actor>/<subject>` of a debounced call, and the record's key of others; epochs are in us.
     """
 
-    def decided(
-        self, actor: str, message_id: str, key: str, item_id: str, outcome: Decision, by: Guarantee, of: str
-    ) -> None:
-        """A call was judged. `item_id` is empty unless it is debounced; `of` is what a duplicate repeats: the message
-        id of its original, or the epoch of the turn that settled it; empty if that is open or not known."""
+    def decided(self, calls: Sequence[Judged]) -> None:
+        """Calls were judged: at enqueue a batch of them, at execution one."""
 
     def taken(self, key: str, epoch: int, stamp: int) -> None:
         """A turn is about to be published, for the first time or again; each publication has its stamp (ms)."""

@@ -78,7 +78,8 @@ class Pump:
         try:
             self._store.sleep(sleep)
         except Exception as exc:
-            logger.warning("the pump cannot sleep: %s", exc, exc_info=not _expected(exc))
+            if not self._stopping.is_set():  # else it slept on a store that was closed
+                logger.warning("the pump cannot sleep: %s", exc, exc_info=not _expected(exc))
             self._stopping.wait(0.2)
         finally:
             self._sleeping.clear()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from chatbot.processes.child import Child, Role
-from chatbot.processes.merged_log import MergedLog
+from chatbot.processes.merged_log import Form, MergedLog
 
 CONFIGURATION_ERROR = 2
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -31,8 +31,8 @@ READY_POLL = 0.05
 class Supervisor:
     """Keeps roles running until it is told to stop. Roles start in their order; `on_up` is called, once, when all have.
 
-    `backoff` and `max_backoff` (s) are the first and the longest pause before a restart. `run` must be called in the
-    main thread, and only once.
+    `backoff` and `max_backoff` (s) are the first and the longest pause before a restart. `form` is that of the log.
+    `run` must be called in the main thread, and only once.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Supervisor:
         max_backoff: float = 30.0,
         on_up: Callable[[], None] | None = None,
         out: TextIO | None = None,
+        form: Form = "pretty",
     ) -> None:
         self._name = name
         self._grace = grace
         self._backoff = backoff, max_backoff
         self._on_up = on_up
         self._children = [Child(role) for role in roles]
-        self._log = MergedLog(
-            [name, *(role.name for role in roles)], out or sys.stdout, {role.name: role.mute for role in roles}
-        )
+        names, mute = [name, *(role.name for role in roles)], {role.name: role.mute for role in roles}
+        self._log = MergedLog(names, out or sys.stdout, mute, form)
         self._selector = selectors.DefaultSelector()
         self._status = 0
         self._stopping_since: float | None = None

@@ -7,10 +7,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
 from chatbot.channels.base import Channel
 from chatbot.web.committer import Admit, Committer
+from chatbot.web.correlation import Correlation
 from chatbot.web.problems import HANDLERS
 from chatbot.web.readiness import Look, Readiness, health
 from chatbot.web.webhooks import Limits, Webhooks
@@ -44,7 +46,8 @@ def create_app(
         *extra_routes,
     ]
     lifespan = _lifespan(committer, on_startup, on_shutdown)
-    return Starlette(routes=routes, exception_handlers=dict(HANDLERS), lifespan=lifespan)
+    every = [Middleware(Correlation)]
+    return Starlette(routes=routes, middleware=every, exception_handlers=dict(HANDLERS), lifespan=lifespan)
 
 
 def _lifespan(

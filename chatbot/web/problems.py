@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from chatbot.errors import Malformed, NotSupported, RequestRefused, StoreUnavailable
+from chatbot.web.correlation import HEADER, KEY
 
 logger = logging.getLogger(__name__)
 #: Seconds after which a sender should try again while the ledger does not answer.
@@ -60,8 +61,10 @@ async def _gone(_: Request, __: ClientDisconnect) -> Response:
     return problem(400, "the body ended early")
 
 
-async def _unexpected(_: Request, __: Exception) -> Response:
-    return problem(500, "something unexpected went wrong here; it was logged")
+async def _unexpected(request: Request, __: Exception) -> Response:
+    # Starlette answers this one outside of all middleware.
+    headers = {HEADER: request.scope[KEY]} if KEY in request.scope else None
+    return problem(500, "something unexpected went wrong here; it was logged", headers=headers)
 
 
 HANDLERS: Final[Mapping[Any, Handler]] = {

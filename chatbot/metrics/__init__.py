@@ -1,0 +1,1 @@
+"""What the service counts and times, for Prometheus. `catalog.py` names every metric; docs/metrics.md is made of it."""
