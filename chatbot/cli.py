@@ -6,6 +6,7 @@ import click
 
 from chatbot.commands import operators, roles
 from chatbot.commands.bench import bench
+from chatbot.commands.check import doctor, verify
 from chatbot.commands.command import InOrder
 from chatbot.commands.dead import dead
 from chatbot.commands.simulate import simulate
@@ -17,6 +18,8 @@ COMMANDS = (
     roles.worker,
     roles.scheduler,
     simulate,
+    verify,
+    doctor,
     operators.explain,
     operators.inspect,
     dead,

@@ -35,6 +35,7 @@ def good(store: RedisServer) -> dict[str, str]:
         "CHATBOT_BROKER_URL": store.url,
         "CHATBOT_GENERIC_SECRET": SECRET,
         "CHATBOT_GENERIC_OUTBOUND_URL": "http://127.0.0.1:9/replies",
+        "CHATBOT_ADMIN_PASSWORD": "a password of the tests",
     }
 
 

@@ -57,8 +57,11 @@ def service_of_environment(*, broker: bool = True) -> Service:
 
     supervised = lifeline.VARIABLE in os.environ
     lifeline.watch()
-    service = build(environment())
-    logs.configure(service.settings.log_level)
+    variables = environment()
+    service = build(variables)
+    chosen = service.settings
+    secrets = logs.secrets_of(variables)
+    logs.configure(chosen.log_level, chosen.log_format, messages=chosen.log_messages, secrets=secrets)
     # Messages are accepted without the broker, and what runs under a supervisor has seen it once.
     service.check(broker=broker and not supervised)
     return service

@@ -23,22 +23,27 @@ def web(host: str, port: int, workers: int, fd: int | None) -> int | None:
     Example:
         CHATBOT_STORE_URL=redis://127.0.0.1:6379/0 CHATBOT_BROKER_URL=amqp://guest:guest@127.0.0.1:5672 \\
         CHATBOT_GENERIC_SECRET=whsec_... CHATBOT_GENERIC_OUTBOUND_URL=https://example.com/replies \\
+        CHATBOT_ADMIN_PASSWORD=... \\
         chatbot web --host 0.0.0.0 --port 8000 --workers 2
     """
     import socket
 
-    from chatbot import roles
+    from chatbot import admin, pages, roles
+    from chatbot.embedded.dev import DEV
 
     service = service_of_environment(broker=False)
+    admin.check(service.settings)
     sock = roles.listen(host, port) if fd is None else socket.socket(fileno=fd)
     with sock:
         logging.getLogger("chatbot").info("listening on %s", sock.getsockname())
         if workers > 1:
             service.close()
             grace = roles.WEB_GRACE + 2.0
-            return roles.several("web", ["web", "--fd", str(sock.fileno())], workers, grace=grace, fds=(sock.fileno(),))
+            arguments, fds = ["web", "--fd", str(sock.fileno())], (sock.fileno(),)
+            return roles.several("web", arguments, workers, grace=grace, settings=service.settings, fds=fds)
         secret = os.environ.get("CHATBOT_GENERIC_SECRET") if os.environ.get("CHATBOT_DEV_OUTBOX") else None
-        roles.serve(service, sock, outbox_secret=secret)
+        routes = pages.routes(service, sock, dev=bool(os.environ.get(DEV)))
+        roles.serve(service, sock, pages=routes, outbox_secret=secret)
     return None
 
 
@@ -47,22 +52,34 @@ def web(host: str, port: int, workers: int, fd: int | None) -> int | None:
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
 @click.option("--threads", default=8, show_default=True, type=click.IntRange(1), help="Threads in each process.")
 @click.option("--grace", default=25.0, show_default=True, help="Seconds to finish what runs when told to stop.")
-def worker(queues: str, processes: int, threads: int, grace: float) -> int | None:
+@click.option(
+    "--metrics-port", type=click.IntRange(1, 65_535), help="Tell metrics here; CHATBOT_METRICS_PORT does, too."
+)
+@click.option("--metrics-fd", type=int, hidden=True, help="A listening socket that was inherited.")
+def worker(
+    queues: str, processes: int, threads: int, grace: float, metrics_port: int | None, metrics_fd: int | None
+) -> int | None:
     """Run turns and send replies.
 
     \b
     Example:
-        chatbot worker --processes 2 --threads 16 --queues high,default
+        chatbot worker --processes 2 --threads 16 --queues high,default --metrics-port 9100
     """
+    import socket
+
     from chatbot import roles
 
     service = service_of_environment()
+    inherited = None if metrics_fd is None else socket.socket(fileno=metrics_fd)
+    metrics = inherited or roles.metrics_socket(service.settings, metrics_port)
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if processes > 1:
         service.close()
         arguments = ["worker", "--queues", queues, "--threads", str(threads), "--grace", str(grace)]
-        return roles.several("worker", arguments, processes, grace=grace + 2)
-    roles.work(service, queues=names, threads=threads, grace=grace)
+        fds = () if metrics is None else (metrics.fileno(),)
+        arguments += [argument for fd in fds for argument in ("--metrics-fd", str(fd))]
+        return roles.several("worker", arguments, processes, grace=grace + 2, settings=service.settings, fds=fds)
+    roles.work(service, queues=names, threads=threads, grace=grace, metrics=metrics)
     return None
 
 

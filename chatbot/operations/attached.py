@@ -15,12 +15,17 @@ from chatbot.service import Service, build
 def attached(variables: Mapping[str, str], state: Path, *, broker: bool = False) -> Iterator[Service]:
     """Give the service of these `CHATBOT_*` variables, or where they name no store, of the `chatbot dev` that keeps its
     data in `state`. Raises ConfigurationError unless its store answers, and if asked for its broker."""
-    service = build(variables if variables.get("CHATBOT_STORE_URL") else {**_dev(state), **variables})
+    service = build(described(variables, state))
     try:
         service.check(broker=broker)
         yield service
     finally:
         service.close()
+
+
+def described(variables: Mapping[str, str], state: Path) -> Mapping[str, str]:
+    """Return these variables, or where they name no store, with those of the `chatbot dev` in `state`."""
+    return variables if variables.get("CHATBOT_STORE_URL") else {**_dev(state), **variables}
 
 
 def _dev(state: Path) -> dict[str, str]:

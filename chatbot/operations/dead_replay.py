@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from dramatiq.message import Message
 
+from chatbot.dashboard.look import drop_letter
 from chatbot.errors import ChatbotError
 from chatbot.middleware.dead_letters import DeadLetter, DeadLetters
 from chatbot.middleware.items import item_type
@@ -35,7 +36,7 @@ def replay(service: Service, letter: Letter) -> int:
         return service.store.replay(letter.key, letter.epoch, _window(service, grave_of(service, letter)))
     message = message_of(service, letter)
     service.broker.enqueue(_again(message))
-    DeadLetters(service.store).drop([message.message_id])
+    drop_letter(DeadLetters(service.store), message)
     return 1
 
 

@@ -58,7 +58,7 @@ def explain(service: Service, message_id: str, given: str | None = None, *, show
     known = _known(service, message_id)
     if places := _named(known, message_id) or _spelled(service, message_id):
         return [_item_story(service, message_id, subject, item, show_text) for subject, item in places]
-    return _turn_stories(service, message_id, known, show_text) or [_ordinary(service, message_id, known)]
+    return _turn_stories(service, message_id, known, show_text) or [_ordinary(service, message_id, known, show_text)]
 
 
 # --- which items are meant ---
@@ -201,7 +201,7 @@ def _is_of(one: Happened, key: str, epoch: int) -> bool:
     return one.event.key == key and one.event.epoch == epoch
 
 
-def _ordinary(service: Service, message_id: str, known: Sequence[Happened]) -> Story:
+def _ordinary(service: Service, message_id: str, known: Sequence[Happened], show_text: bool) -> Story:
     """A call of an actor without a window."""
     letter = next((one for one in DeadLetters(service.store).letters() if one.message_id == message_id), None)
     told = [one for one in known if message_id in (one.event.message_id, one.event.of)]
@@ -213,4 +213,5 @@ def _ordinary(service: Service, message_id: str, known: Sequence[Happened]) -> S
     last = next((one.event.outcome for one in reversed(told) if one.event.message_id == message_id), "known")
     now = service.store.inspect("explain/").now
     verdict = "a dead letter" if letter else f"a call outside of conversations, last {last}"
-    return Story(message_id=message_id, now=now, verdict=verdict, lines=explain_events.in_order(lines, show_text=True))
+    shown = explain_events.in_order(lines, show_text=show_text)
+    return Story(message_id=message_id, now=now, verdict=verdict, lines=shown)
