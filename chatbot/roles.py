@@ -11,24 +11,33 @@ import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
-from chatbot import scheduling
+from chatbot import logs, scheduling
 from chatbot.brokers.worker import Worker
 from chatbot.errors import ConfigurationError
+from chatbot.metrics.directory import shared_directory
+from chatbot.metrics.meters import shared
 from chatbot.processes.child import Role
 from chatbot.processes.supervisor import Supervisor
 from chatbot.service import Service, web_app
+from chatbot.settings import Settings
 from chatbot.web.outbox import Outbox
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 logger = logging.getLogger(__name__)
 
 #: s. Answers to webhooks take milliseconds; whoever still waits after this long sends again.
 WEB_GRACE = 5
+#: What the processes below a supervisor are told: only it knows whether people read the log.
+LOG_FORMAT = "CHATBOT_LOG_FORMAT"
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
     """Return a listening socket. Raises ConfigurationError if the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -38,27 +47,40 @@ def listen(host: str, port: int) -> socket.socket:
         sock.listen(2048)
     except OSError as exc:
         sock.close()
-        why = "is in use: stop what listens there, or choose another --port" if exc.errno == errno.EADDRINUSE else exc
+        why = (
+            f"is in use: stop what listens there, or choose another {option}" if exc.errno == errno.EADDRINUSE else exc
+        )
         raise ConfigurationError(f"{host}:{port} {why}") from exc
     return sock
 
 
-def serve(service: Service, sock: socket.socket, *, outbox_secret: str | None = None) -> None:
+def serve(
+    service: Service, sock: socket.socket, *, pages: Sequence[BaseRoute] = (), outbox_secret: str | None = None
+) -> None:
     """Serve HTTP on a socket until SIGTERM or SIGINT. With a secret, replies can be sent to us, to be looked at."""
-    routes = Outbox(outbox_secret).routes() if outbox_secret else []
+    outbox = Outbox(outbox_secret).routes() if outbox_secret else []
+    app = web_app(service, [*outbox, *pages])
     config = uvicorn.Config(
-        web_app(service, routes),
+        app,
         log_config=None,
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=WEB_GRACE,
         server_header=False,
+        # Whom to believe is CHATBOT_ADMIN_PROXY_IPS' to say; uvicorn would replace the proxy's address.
+        proxy_headers=False,
     )
-    uvicorn.Server(config).run(sockets=[sock])
+    server = uvicorn.Server(config)
+    # Pages that stay open end their streams then: the server waits for its answers.
+    app.state.stopping = lambda: server.should_exit
+    server.run(sockets=[sock])
 
 
-def work(service: Service, *, queues: Sequence[str], threads: int, grace: float) -> None:
-    """Work until SIGTERM or SIGINT, then finish what runs within `grace` s; a second signal stops at once."""
+def work(
+    service: Service, *, queues: Sequence[str], threads: int, grace: float, metrics: socket.socket | None = None
+) -> None:
+    """Work until SIGTERM or SIGINT, then finish what runs within `grace` s; a second signal stops at once. `metrics` is
+    a listening socket on which to tell them."""
     if unknown := set(queues) - service.broker.get_declared_queues():
         known = ", ".join(sorted(service.broker.get_declared_queues()))
         raise ConfigurationError(f"--queues: there is no queue {', '.join(sorted(unknown))}; known are {known}")
@@ -74,6 +96,8 @@ def work(service: Service, *, queues: Sequence[str], threads: int, grace: float)
     worker = Worker(service.broker, queues=queues, worker_threads=threads)
     service.broker.emit_after("process_boot")  # as Dramatiq's own command does: time limits start here
     worker.start()
+    if metrics is not None:
+        service.metrics.serve(metrics)
     logger.info("working on %s with %d threads", ", ".join(queues) or "all queues", threads)
     stopping.wait()
     worker.stop(timeout=round(grace * 1000))
@@ -93,10 +117,27 @@ def schedule(service: Service) -> None:
     )
 
 
-def several(name: str, arguments: Sequence[str], count: int, *, grace: float, fds: tuple[int, ...] = ()) -> int:
-    """Run `chatbot ARGUMENTS` as so many processes; one that dies starts again alone. Returns the exit status."""
-    roles = [Role(name=f"{name}-{i}", argv=command(*arguments), pass_fds=fds) for i in range(1, count + 1)]
-    return Supervisor(roles, name=name, grace=grace).run()
+def metrics_socket(settings: Settings, port: int | None) -> socket.socket | None:
+    """Return where a worker is to tell its metrics: on this port, or else on the one of the settings, if any."""
+    chosen = port or settings.metrics_port
+    return listen(settings.metrics_host, chosen, option="--metrics-port") if chosen else None
+
+
+def several(
+    name: str, arguments: Sequence[str], count: int, *, grace: float, settings: Settings, fds: tuple[int, ...] = ()
+) -> int:
+    """Run `chatbot ARGUMENTS` as so many processes; one that dies starts again alone. Returns the exit status.
+
+    Each of them can tell the metrics of all.
+    """
+    form = logs.form_of(settings.log_format)
+    names = [f"{name}-{i}" for i in range(1, count + 1)]
+    with shared_directory() as numbers:
+        roles = [
+            Role(name=n, argv=command(*arguments), pass_fds=fds, env={LOG_FORMAT: form, **shared(numbers, n)})
+            for n in names
+        ]
+        return Supervisor(roles, name=name, grace=grace, form=form).run()
 
 
 def command(*arguments: str) -> list[str]:

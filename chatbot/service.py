@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dramatiq.errors import BrokerConnectionError
@@ -19,6 +21,12 @@ from chatbot.actors.keys import by_target
 from chatbot.brokers.admission import Admission
 from chatbot.channels.base import Channel
 from chatbot.errors import ConfigurationError, StoreUnavailable, Unreachable
+from chatbot.logs.runs import Runs
+from chatbot.metrics.counting import Counting
+from chatbot.metrics.exposition import Exposition
+from chatbot.metrics.meters import Meters
+from chatbot.metrics.responder import Measured
+from chatbot.metrics.standing import Standing
 from chatbot.middleware import guarded_stack
 from chatbot.middleware.journal import Journal
 from chatbot.model import InboundMessage
@@ -29,6 +37,7 @@ from chatbot.stores import Store
 
 if TYPE_CHECKING:
     from dramatiq.message import Message
+    from dramatiq.middleware import Middleware
     from starlette.applications import Starlette
     from starlette.routing import BaseRoute
 
@@ -51,12 +60,23 @@ class Service:
     responder: Responder
     actors: Actors
     journal: Journal
+    metrics: Exposition
 
     def admit(self, messages: Sequence[InboundMessage]) -> list[str]:
         """Put messages into the ledger, as one batch; return what became of each: absorbed, duplicate or overflow, and
         of edits and deletions amended, withdrawn or late."""
+        since = time.monotonic()
         admitted = self.broker.enqueue_many([self._call(message) for message in messages])
-        return [message.options["outcome"] for message in admitted]
+        outcomes = [message.options["outcome"] for message in admitted]
+        self._measure(messages, outcomes, time.monotonic() - since)
+        return outcomes
+
+    def _measure(self, messages: Sequence[InboundMessage], outcomes: Sequence[str], seconds: float) -> None:
+        meters = self.metrics.meters
+        meters.observe("chatbot_admit_seconds", seconds)
+        found = Counter((message.channel, outcome) for message, outcome in zip(messages, outcomes, strict=True))
+        for (channel, outcome), count in found.items():
+            meters.count("chatbot_webhook_messages_total", channel, outcome, by=count)
 
     def _call(self, message: InboundMessage) -> Message[Any]:
         options: dict[str, Any] = {}
@@ -89,6 +109,7 @@ def build(variables: Mapping[str, str]) -> Service:
     everything that is wrong."""
     chosen = settings.read(variables)
     problems: list[str] = []
+    meters = Meters()
     made: dict[str, Channel] = {}
     for spec in chosen.channels:
         with _collected(problems):
@@ -96,15 +117,19 @@ def build(variables: Mapping[str, str]) -> Service:
             made[name] = channel
     store = broker = responder = journal = None
     with _collected(problems):
-        store = stores.create(chosen.store_url, namespace=chosen.namespace)
+        store = stores.create(
+            chosen.store_url,
+            namespace=chosen.namespace,
+            partitions=chosen.store_partitions,
+            replicas=chosen.store_replicas,
+        )
     with _collected(problems):
         options = {"timeout": chosen.responder_timeout_s} if "://" in chosen.responder else {}
-        responder = responders.create(chosen.responder, options)
+        responder = Measured(responders.create(chosen.responder, options), meters)
     if store is not None:
         with _collected(problems):
-            # The interrupts stay last, so what is periodic comes first.
             journal = Journal(store)
-            stack = [Periodic(store), *guarded_stack(store, again=chosen.republish_after_ms, observers=[journal])]
+            stack = _stack(store, journal, Counting(meters), again=chosen.republish_after_ms)
             own = {"queue_type": chosen.rabbitmq_queues} if chosen.broker_url.startswith("amqp") else {}
             broker = brokers.create(chosen.broker_url, stack, **own)
     if problems or store is None or broker is None or responder is None or journal is None:
@@ -119,7 +144,15 @@ def build(variables: Mapping[str, str]) -> Service:
         responder=responder,
         actors=declared,
         journal=journal,
+        metrics=Exposition(meters, Standing(store, partial(_ready, store, broker))),
     )
+
+
+def _stack(store: Store, journal: Journal, counting: Counting, *, again: int) -> list[Middleware]:
+    runs = Runs()
+    guarded = guarded_stack(store, again=again, observers=[journal, counting, runs])
+    # The interrupts stay last, so what is periodic comes first; before it what hears of everything.
+    return [runs, counting, Periodic(store), *guarded]
 
 
 @contextmanager
@@ -173,5 +206,5 @@ def web_app(service: Service, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
         ready=service.ready,
         on_startup=[service.store.check],
         on_shutdown=[service.close],
-        extra_routes=extra_routes,
+        extra_routes=[service.metrics.route(), *extra_routes],
     )

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 
 from chatbot.errors import ConfigurationError
 
 PREFIX = "CHATBOT_"
 
 Positive = Annotated[int, Field(gt=0)]
+Network = IPvAnyNetwork
 
 
 class Settings(BaseModel):
@@ -26,7 +27,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     broker_url: str = Field(description="The broker: `redis://`, `rediss://`, `unix://`, `amqp://`, `amqps://`.")
-    store_url: str = Field(description="The store, which is the ledger: `redis://`, `rediss://`, `unix://`.")
+    store_url: str = Field(
+        description="The store, which is the ledger: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, "
+        "`redis+cluster://`, `rediss+cluster://`."
+    )
+    store_partitions: Annotated[int, Field(ge=1, le=4_096)] | None = Field(
+        None, description="Into how many partitions the store is cut, for good: 64 on a cluster, else 1."
+    )
+    store_replicas: Annotated[int, Field(ge=0)] = Field(
+        0, description="What is accepted is answered when so many replicas of the store have it."
+    )
     responder: str = Field("echo", description="`echo`, an `http(s)://` URL, or `module:callable`.")
     channels: tuple[str, ...] = Field(("generic",), description="Comma-separated: names, or `name=module:factory`.")
     namespace: str = Field("chatbot", pattern=r"^[A-Za-z0-9._-]+$", description="First part of every key in the store.")
@@ -51,12 +61,34 @@ class Settings(BaseModel):
     )
     responder_timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="Time limit of one responder call.")
     rabbitmq_queues: Literal["quorum", "classic"] = Field("quorum", description="The type of RabbitMQ's queues.")
+    rabbitmq_management_url: str = Field(
+        "",
+        pattern=r"^(https?://.*)?$",
+        description="RabbitMQ's management API, for the dashboard, such as `http://user:password@127.0.0.1:15672`.",
+    )
+    admin_user: str = Field("admin", min_length=1, description="Who may log in to the pages.")
+    admin_password: SecretStr | None = Field(None, description="The password, or its argon2 hash; `web` needs one.")
+    admin_proxy_header: str = Field("", description="The header in which a trusted proxy names whom it has logged in.")
+    admin_proxy_ips: tuple[Network, ...] = Field(
+        (), description="Comma-separated: addresses or networks of proxies that are believed."
+    )
+    playground: bool = Field(False, description="Whether the console has a playground; in `chatbot dev` it always has.")
     timezone: str = Field("UTC", description="Where the times of periodic work are read, such as `Europe/Paris`.")
     catch_up: Literal["latest", "all"] = Field("latest", description="Which missed ticks of periodic work are made up.")
     catch_up_horizon_s: Annotated[int, Field(ge=60)] = Field(
         3_600, description="A tick that was missed for longer than this is not made up."
     )
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None, description="Where workers tell their metrics; the web process does at `/metrics`."
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address of that port.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    log_format: Literal["auto", "json", "pretty"] = Field(
+        "auto", description="`pretty` is for people; `auto` is that on a terminal and in `chatbot dev`, else `json`."
+    )
+    log_messages: bool = Field(
+        False, description="Whether texts of messages, and what errors say, may be in the log; in `chatbot dev`, yes."
+    )
 
     @model_validator(mode="after")
     def _max_wait_is_not_shorter(self) -> Settings:
@@ -77,8 +109,9 @@ def read(variables: Mapping[str, str]) -> Settings:
     values: dict[str, object] = {
         name: variables[PREFIX + name.upper()] for name in Settings.model_fields if variables.get(PREFIX + name.upper())
     }
-    if isinstance(channels := values.get("channels"), str):
-        values["channels"] = tuple(part.strip() for part in channels.split(",") if part.strip())
+    for name in ("channels", "admin_proxy_ips"):
+        if isinstance(listed := values.get(name), str):
+            values[name] = tuple(part.strip() for part in listed.split(",") if part.strip())
     try:
         return Settings.model_validate(values)
     except ValidationError as exc:
@@ -98,7 +131,7 @@ def table() -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-        shown = "required" if field.is_required() else f"`{default}`"
+        shown = "required" if field.is_required() else f"`{default}`" if default else ""
         rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows)
 

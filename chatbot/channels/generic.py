@@ -97,6 +97,10 @@ class Generic:
         headers["content-type"] = "application/json"
         http_client.post(self._connections.client(), self._outbound_url, content=body, headers=headers)
 
+    def sign(self, webhook_id: str, body: bytes) -> dict[str, str]:
+        """Return the headers with which a sender would deliver this body to us."""
+        return standard_webhooks.sign(self._keys, webhook_id, body)
+
     def close(self) -> None:
         """Give back connections."""
         self._connections.close()

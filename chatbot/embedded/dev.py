@@ -16,8 +16,11 @@ from pathlib import Path
 import httpx
 
 from chatbot import roles
+from chatbot.admin.proxies import is_loopback
 from chatbot.embedded.valkey import EmbeddedValkey
 from chatbot.errors import ConfigurationError
+from chatbot.metrics.directory import shared_directory
+from chatbot.metrics.meters import shared
 from chatbot.processes.child import Role
 from chatbot.processes.supervisor import Supervisor
 from chatbot.service import build
@@ -27,6 +30,8 @@ from chatbot.web.outbox import GRAPH_PATH, PATH
 GRACE = 5.0
 #: Set for the web process, which then shows the replies that it receives.
 OUTBOX = "CHATBOT_DEV_OUTBOX"
+#: Set for the web process, whose pages then need no login of who is at this machine.
+DEV = "CHATBOT_DEV"
 
 
 def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, threads: int) -> int:
@@ -40,21 +45,30 @@ def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, thre
             chosen["CHATBOT_STORE_URL"] = valkey.url
         chosen["CHATBOT_BROKER_URL"] = chosen.get("CHATBOT_BROKER_URL") or chosen["CHATBOT_STORE_URL"]
         here = _here(host, port)
-        chosen |= _generic(chosen, state, here) | _whatsapp(chosen, state, here)
+        chosen |= _generic(chosen, state, here) | _whatsapp(chosen, state, here) | _admin(chosen, state)
+        chosen |= _log(chosen)
         build(chosen).close()  # what is wrong is said once, before anything starts
         sock = stack.enter_context(roles.listen(host, port))
         web = roles.command("web", "--fd", str(sock.fileno()))
+        numbers = stack.enter_context(shared_directory())
         worker = roles.command("worker", "--threads", str(threads), "--grace", str(GRACE - 1))
         supervisor = Supervisor(
             [
                 *stores,
-                Role(name="web", argv=web, env=chosen, pass_fds=(sock.fileno(),), ready=lambda: _answers(here)),
-                Role(name="worker", argv=worker, env=chosen),
+                Role(
+                    name="web",
+                    argv=web,
+                    env=chosen | shared(numbers, "web"),
+                    pass_fds=(sock.fileno(),),
+                    ready=lambda: _answers(here),
+                ),
+                Role(name="worker", argv=worker, env=chosen | shared(numbers, "worker")),
                 Role(name="scheduler", argv=roles.command("scheduler"), env=chosen),
             ],
             name="dev",
             grace=GRACE,
-            on_up=lambda: _greet(supervisor, here, state),
+            on_up=lambda: _greet(supervisor, here, state, sock.getsockname()[0]),
+            form="json" if chosen[roles.LOG_FORMAT] == "json" else "pretty",
         )
         return supervisor.run()
 
@@ -85,6 +99,22 @@ def _whatsapp(given: Mapping[str, str], state: Path, here: str) -> dict[str, str
     }
 
 
+def _log(given: Mapping[str, str]) -> dict[str, str]:
+    """Here people read the log, and what they write themselves may be in it."""
+    form = given.get(roles.LOG_FORMAT, "")
+    return {
+        roles.LOG_FORMAT: "pretty" if form in ("", "auto") else form,
+        "CHATBOT_LOG_MESSAGES": given.get("CHATBOT_LOG_MESSAGES") or "true",
+    }
+
+
+def _admin(given: Mapping[str, str], state: Path) -> dict[str, str]:
+    """A password for those who are not at this machine."""
+    if given.get("CHATBOT_ADMIN_PASSWORD") or given.get("CHATBOT_ADMIN_PROXY_HEADER"):
+        return {DEV: "1"}
+    return {DEV: "1", "CHATBOT_ADMIN_PASSWORD": secret(state, "admin")}
+
+
 def secret(state: Path, channel: str) -> str:
     """Return a channel's secret of this state directory; the first call makes it."""
     file = state / f"{channel}.secret"
@@ -107,8 +137,14 @@ def _answers(here: str) -> bool:
         return False
 
 
-def _greet(supervisor: Supervisor, here: str, state: Path) -> None:
+def _greet(supervisor: Supervisor, here: str, state: Path, bound: str) -> None:
     arguments = [] if here.endswith("//127.0.0.1:8000") else ["--url", here]
     arguments += [] if state == Path(".state") else ["--state", str(state)]
     supervisor.say(f"chatbot is on {here} (Ctrl-C stops it). In another terminal, see bursts become one reply each:")
     supervisor.say("    " + shlex.join([".venv/bin/chatbot", "simulate", *arguments]))
+    supervisor.say(f"or chat with it: {here}/playground")
+    if not is_loopback(bound):
+        supervisor.say(
+            "Its pages can be reached from elsewhere, where they need a login: the user is admin, the password"
+        )
+        supervisor.say(f"is CHATBOT_ADMIN_PASSWORD, or else what is in {state / 'admin.secret'}.")

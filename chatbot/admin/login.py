@@ -1,0 +1,72 @@
+"""The pages on which one logs in and out."""
+
+from __future__ import annotations
+
+import logging
+
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from chatbot.admin.attempts import Attempts, Try
+from chatbot.admin.credentials import Credentials
+from chatbot.admin.pages import message, page
+from chatbot.admin.personal import local
+from chatbot.admin.proxies import Proxies
+from chatbot.errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+
+class Login:
+    """Compares, counts and remembers. CSRF tokens were looked at before."""
+
+    def __init__(self, credentials: Credentials, proxies: Proxies, attempts: Attempts) -> None:
+        self._credentials, self._proxies, self._attempts = credentials, proxies, attempts
+
+    async def show(self, request: Request) -> Response:
+        """Show the form to whoever needs it."""
+        after = request.query_params.get("next", "/")
+        return RedirectResponse(local(after), 303) if request.state.user else self._form(request, after)
+
+    async def take(self, request: Request) -> Response:
+        """Let somebody in, or say why not."""
+        form = await request.form()
+        user, password, after = (str(form.get(name, "")) for name in ("user", "password", "next"))
+        address = self._proxies.address(request)
+        try:
+            begun = await run_sync(self._attempts.begin, address)
+            if begun.retry_after:
+                return self._too_many(request, address, begun)
+            if not await run_sync(self._credentials.fit, user, password):
+                # Not the name either: people type their password where their name belongs.
+                logger.warning("a login from %s failed: wrong user or password", address)
+                return self._form(request, after, "The user or the password is wrong.", 401)
+            await run_sync(self._attempts.succeeded, begun)
+        except StoreUnavailable as exc:
+            logger.warning("nobody can log in, as tries cannot be counted: %s", exc)
+            return self._form(request, after, "The store does not answer. Please try again.", 503)
+        self._let_in(request, address)
+        return RedirectResponse(local(after), 303)
+
+    async def leave(self, request: Request) -> Response:
+        """End the session."""
+        request.session.clear()
+        return RedirectResponse("/login", 303)
+
+    def _let_in(self, request: Request, address: str) -> None:
+        request.session.clear()  # with the token of whoever was here before
+        request.session["user"] = self._credentials.user
+        logger.info("%s logged in from %s", self._credentials.user, address)
+
+    def _form(self, request: Request, after: str, error: str = "", status: int = 200) -> Response:
+        if not self._credentials.exist:
+            text = "The proxy in front of this service logs people in, and it has named nobody."
+            return message(request, 401, "Nobody is logged in", text)
+        return page(request, "login.html", status=status, after=local(after), error=error)
+
+    def _too_many(self, request: Request, address: str, begun: Try) -> Response:
+        logger.warning("a login from %s was refused: too many of late", address)
+        wait = str(begun.retry_after)
+        text = f"There were too many attempts. Please wait {wait} seconds."
+        return message(request, 429, "Too many attempts", text, retry_after=wait)
