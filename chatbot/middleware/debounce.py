@@ -18,7 +18,7 @@ from chatbot.middleware.calls import resolve
 from chatbot.middleware.guard import Guard, Outcome, composed, outcome
 from chatbot.middleware.items import item_type, require_debounceable
 from chatbot.middleware.leases import Heartbeat
-from chatbot.middleware.observer import NOBODY, Observer
+from chatbot.middleware.observer import NOBODY, Judged, Observer
 from chatbot.middleware.patience import come_back, keep, skip
 from chatbot.middleware.policies import Debounced, Duration, Idempotent, ms, policy_of
 from chatbot.middleware.pump import AGAIN, Pump
@@ -74,20 +74,16 @@ class Debounce(Guard):
         return verdicts
 
     def _offered(self, calls: Sequence[tuple[Message[Any], Offer]]) -> list[Offered]:
+        if not calls:
+            return []
         try:
-            answers = self.store.offer([offer for _, offer in calls]) if calls else []
+            answers = self.store.offer([offer for _, offer in calls])
         except StoreUnavailable:
             for message, _ in calls:
                 self.observer.store_error(message.actor_name, "failed")
             raise
-        for (message, offer), offered in zip(calls, answers, strict=True):
-            self._tell(message, offer, offered)
+        self.observer.decided([_judged(*call, offered) for call, offered in zip(calls, answers, strict=True)])
         return answers
-
-    def _tell(self, message: Message[Any] | MessageProxy, offer: Offer, offered: Offered) -> None:
-        of = f"{offered.epoch}" if offered.epoch and offered.epoch > 0 else offer.target or ""
-        actor, verdict = message.actor_name, _outcome(offered)
-        self.observer.decided(actor, message.message_id, offer.key, offer.item_id, verdict, "debounced", of)
 
     def _offer(self, broker: Broker, message: Message[Any]) -> Offer | None:
         actor = broker.get_actor(message.actor_name)
@@ -176,7 +172,7 @@ class Debounce(Guard):
         except StoreUnavailable:
             keep(message)
             skip(message, "the store did not answer before the worker stopped")
-        self._tell(message, offer, offered)
+        self.observer.decided([_judged(message, offer, offered)])
         if offered.verdict == "overflow":
             come_back(broker, message, FULL, self.patience)
         skip(message, f"its item is in the ledger: {offered.verdict}")
@@ -199,6 +195,12 @@ def _require_one_item(actor: Actor[..., Any], message: Message[Any]) -> None:
 
 def _outcome(offered: Offered) -> Outcome:
     return "absorbed" if offered.verdict in _JOINED else cast(Outcome, offered.verdict)
+
+
+def _judged(message: Message[Any] | MessageProxy, offer: Offer, offered: Offered) -> Judged:
+    of = f"{offered.epoch}" if offered.epoch and offered.epoch > 0 else offer.target or ""
+    key, item = offer.key, offer.item_id
+    return Judged(message.actor_name, message.message_id, key, item, _outcome(offered), "debounced", of)
 
 
 def _mode(policy: Debounced, message: Message[Any]) -> tuple[Mode, str | None]:

@@ -20,7 +20,7 @@ from chatbot.errors import PolicyInvalid, StoreUnavailable
 from chatbot.middleware.calls import parameters_hash, record_key, resolve, signature
 from chatbot.middleware.guard import Guard, composed, outcome
 from chatbot.middleware.leases import Heartbeat
-from chatbot.middleware.observer import NOBODY, Decision, Observer
+from chatbot.middleware.observer import NOBODY, Decision, Judged, Observer
 from chatbot.middleware.policies import HOUR, Deduplicated, ms, policy_of
 from chatbot.middleware.records import Record, RecordRunner
 from chatbot.stores.base import Claim, Store
@@ -120,7 +120,8 @@ class Deduplication(Guard):
         return outcome(message, "duplicate", original=original)
 
     def _tell(self, record: str, message: Message[Any], verdict: Decision, of: str = "") -> None:
-        self.observer.decided(message.actor_name, message.message_id, record, "", verdict, "deduplicated", of)
+        judged = Judged(message.actor_name, message.message_id, record, "", verdict, "deduplicated", of)
+        self.observer.decided([judged])
 
     def _decided(self, record: str, owner: str) -> Claim:
         """Claim, and while another caller is between its claim and its confirmation, wait for its outcome."""

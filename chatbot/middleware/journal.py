@@ -21,7 +21,7 @@ import msgspec
 
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware.events import Event
-from chatbot.middleware.observer import Decision, Ending, Guarantee, Observer
+from chatbot.middleware.observer import Ending, Judged, Observer
 from chatbot.middleware.policies import Duration, ms
 from chatbot.middleware.turns import turn_id
 from chatbot.stores.base import BeginVerdict, Entry, FollowUp, Store, subject
@@ -64,25 +64,12 @@ class Journal(Observer):
         self.dropped = 0
 
     # --- what it hears ---
-    def decided(
-        self, actor: str, message_id: str, key: str, item_id: str, outcome: Decision, by: Guarantee, of: str
-    ) -> None:
-        event = Event(
-            what="decided",
-            key=key,
-            actor=actor,
-            message_id=message_id,
-            item_id=item_id,
-            outcome=outcome,
-            by=by,
-            of=of,
-            worker=self._worker,
-        )
-        names = [message_id, item_id] + ([] if item_id else [of])
-        self._put(subject(key) if item_id else key, event, *names)
+    def decided(self, calls: Sequence[Judged]) -> None:
+        since, worker = time.monotonic(), self._worker
+        self._put([_decided(since, worker, *call) for call in calls])
 
     def published(self, key: str, epoch: int, stamp: int) -> None:
-        self._put(subject(key), Event(what="published", key=key, epoch=epoch, worker=self._worker))
+        self._note(key, Event(what="published", key=key, epoch=epoch, worker=self._worker))
 
     def began(
         self, key: str, epoch: int, message_id: str, verdict: BeginVerdict, owner: str, entries: Sequence[Entry]
@@ -99,7 +86,7 @@ class Journal(Observer):
             members=tuple(entry.digest for entry in entries[:MEMBERS]),
             size=len(entries),
         )
-        self._put(subject(key), event, message_id, event.turn_id)
+        self._note(key, event, message_id, event.turn_id)
 
     def settled(
         self,
@@ -122,20 +109,22 @@ class Journal(Observer):
             said=_said(error),
             follow_ups=tuple(f"{f.key}\n{f.item_id}" for f in follow_ups[:MEMBERS]) if outcome == "settled" else (),
         )
-        self._put(subject(key), event, event.turn_id)
+        self._note(key, event, event.turn_id)
 
     @property
     def _worker(self) -> str:
         return f"{self._host}:{os.getpid()}"
 
     def lease_lost(self, key: str) -> None:
-        self._put(subject(key), Event(what="lost", key=key, worker=self._worker))
+        self._note(key, Event(what="lost", key=key, worker=self._worker))
 
-    def _put(self, about: str, event: Event, *names: str) -> None:
-        if len(self._queue) >= self._room:
-            self.dropped += 1
-            return
-        self._queue.append((time.monotonic(), about, tuple(name for name in names if name), event))
+    def _note(self, key: str, event: Event, *names: str) -> None:
+        self._put([(time.monotonic(), subject(key), tuple(name for name in names if name), event)])
+
+    def _put(self, events: Sequence[_Waiting]) -> None:
+        room = max(0, self._room - len(self._queue))
+        self.dropped += max(0, len(events) - room)
+        self._queue.extend(events[:room])
         # A process that was forked has our state, but not our thread.
         if self._writer is None or not self._writer.is_alive():
             self._start()
@@ -192,6 +181,25 @@ class Journal(Observer):
         """Write down what waits, and let the writer end soon."""
         self._closing.set()
         self.flush()
+
+
+def _decided(
+    since: float, worker: str, actor: str, message_id: str, key: str, item_id: str, outcome: str, by: str, of: str
+) -> _Waiting:
+    event = Event(
+        what="decided",
+        key=key,
+        actor=actor,
+        message_id=message_id,
+        item_id=item_id,
+        outcome=outcome,
+        by=by,
+        of=of,
+        worker=worker,
+    )
+    if item_id:
+        return since, subject(key), (message_id, item_id), event
+    return since, key, (message_id, of) if of else (message_id,), event
 
 
 def _note(since: float, about: str, names: tuple[str, ...], event: Event) -> Note:

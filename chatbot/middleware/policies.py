@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from chatbot.errors import PolicyInvalid
@@ -93,14 +94,7 @@ class Debounced:
 
     def window(self, id_ttl: int) -> Window:
         """Return the policy as the store wants it."""
-        return Window(
-            wait=ms(self.wait),
-            max_wait=ms(self.max_wait),
-            max_items=self.max_items,
-            max_bytes=self.max_bytes,
-            id_ttl=id_ttl,
-            max_buffered=self.max_buffered,
-        )
+        return _window(self.wait, self.max_wait, self.max_items, self.max_bytes, id_ttl, self.max_buffered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +113,25 @@ class Deduplicated:
         _require_choice("on_store_error", self.on_store_error, OnStoreError)
 
 
+@lru_cache(maxsize=1_024)
+def _window(wait: Duration, max_wait: Duration, items: int, most: int, id_ttl: int, buffered: int) -> Window:
+    # Every call has one, and nearly all have the same.
+    return Window(
+        wait=ms(wait),
+        max_wait=ms(max_wait),
+        max_items=items,
+        max_bytes=most,
+        id_ttl=id_ttl,
+        max_buffered=buffered,
+    )
+
+
 def ms(duration: Duration) -> int:
     """Return a duration in milliseconds. Raises PolicyInvalid if it is none."""
-    _require(isinstance(duration, int | timedelta), f"a duration is an int (ms) or a timedelta: {duration!r}")
-    return round(duration.total_seconds() * 1000) if isinstance(duration, timedelta) else duration
+    if isinstance(duration, int):
+        return duration
+    _require(isinstance(duration, timedelta), f"a duration is an int (ms) or a timedelta: {duration!r}")
+    return round(duration.total_seconds() * 1000)
 
 
 def policy_of(name: str, kind: type[P], actor: Actor[..., Any], message: Message[Any] | MessageProxy) -> P | None:

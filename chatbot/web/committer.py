@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -41,8 +42,12 @@ class Committer:
         self._max_batch = max_batch
         self._max_backlog = max_backlog
         self._backlog = 0
-        self._queue: SimpleQueue[_Part | None] = SimpleQueue()
-        self._held_back: _Part | None = None
+        #: Of the event loop: what has come in this iteration.
+        self._arrived: list[_Part] = []
+        self._queue: SimpleQueue[list[_Part] | None] = SimpleQueue()
+        #: Of the thread: what it has taken from the queue, and whether nothing more will come.
+        self._waiting: deque[_Part] = deque()
+        self._ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -56,6 +61,7 @@ class Committer:
         """Take nothing new, admit what waits and end the thread; give up after `timeout` s."""
         thread, self._thread = self._thread, None
         if thread is not None:
+            self._hand_over()
             self._queue.put(None)
             await asyncio.to_thread(thread.join, timeout)
 
@@ -80,8 +86,16 @@ class Committer:
     def _enqueue(self, messages: Sequence[InboundMessage]) -> asyncio.Future[Result]:
         assert self._loop is not None
         part = _Part(messages, self._loop.create_future())
-        self._queue.put(part)
+        # Waking the thread costs as much as a message does, so it is woken once for all that this iteration brings.
+        if not self._arrived:
+            self._loop.call_soon(self._hand_over)
+        self._arrived.append(part)
         return part.result
+
+    def _hand_over(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        if arrived:
+            self._queue.put(arrived)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         while batch := self._gather():
@@ -91,38 +105,29 @@ class Committer:
 
     def _gather(self) -> list[_Part]:
         """Wait for a part, then take whatever else waits and fits. Returns nothing when all is done."""
-        first = self._held_back or self._queue.get()
-        self._held_back = None
-        if first is None:
-            return []
-        batch, size = [first], len(first.messages)
-        while (part := self._next()) is not None:
-            size += len(part.messages)
-            if size > self._max_batch:
-                self._held_back = part
-                break
-            batch.append(part)
+        self._take()
+        batch, room = list[_Part](), self._max_batch
+        while self._waiting and (room := room - len(self._waiting[0].messages)) >= 0:
+            batch.append(self._waiting.popleft())
         return batch
 
-    def _next(self) -> _Part | None:
-        try:
-            part = self._queue.get_nowait()
-        except Empty:
-            return None
-        if part is None:
-            self._queue.put(None)  # the stop: nothing comes after it, so _gather finds it again
-        return part
+    def _take(self) -> None:
+        with suppress(Empty):
+            while not self._ended:
+                arrived = self._queue.get(block=not self._waiting)
+                self._waiting += arrived or ()
+                self._ended = arrived is None
 
     def _commit(self, batch: list[_Part]) -> list[Result]:
         try:
             outcomes = self._admit([message for part in batch for message in part.messages])
             return _shares(batch, outcomes)
         except StoreUnavailable as exc:
-            logger.warning("a batch of %d requests was not admitted: %s", len(batch), exc)
+            logger.warning("a batch of %d requests was not admitted: %s", len(batch), exc, extra=_whose(batch))
             return [exc] * len(batch)
         except BaseException as exc:  # whatever it is, this thread must live on: requests wait for it
             if len(batch) == 1:
-                logger.exception("a request was not admitted")
+                logger.exception("a request was not admitted", extra=_whose(batch))
                 return [exc]
         # One of them is the culprit. Its neighbours must not suffer; who was admitted already is now a duplicate.
         return [result for part in batch for result in self._commit([part])]
@@ -132,6 +137,11 @@ class Committer:
             self._backlog -= len(part.messages)
             if not part.result.done():  # its request may have been cancelled
                 part.result.set_result(result)
+
+
+def _whose(batch: list[_Part]) -> dict[str, list[str]]:
+    """Return the ids of the requests, for a line of the log that is about all of them."""
+    return {"joined": [part.messages[0].correlation_id for part in batch if part.messages]}
 
 
 def _shares(batch: list[_Part], outcomes: Sequence[str]) -> list[Result]:

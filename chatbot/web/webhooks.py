@@ -14,6 +14,7 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -24,6 +25,7 @@ from chatbot.model import InboundMessage
 from chatbot.web.answers import answer
 from chatbot.web.bodies import read_body
 from chatbot.web.committer import Committer
+from chatbot.web.correlation import KEY
 from chatbot.web.problems import problem, unavailable
 
 logger = logging.getLogger(__name__)
@@ -65,9 +67,13 @@ class Webhooks:
         _check_media_type(request, channel)
         body = await read_body(request, self._limits.body)
         parsed = await _read(channel, request.headers, body)
-        messages = [message for message in parsed.messages if _concerns_the_ledger(message)]
+        brought_by = request.scope[KEY]
+        messages = [
+            replace(message, correlation_id=brought_by) for message in parsed.messages if _concerns_the_ledger(message)
+        ]
         self._check_sizes(messages, len(body))
         outcomes = await self._committer.submit(messages) if messages else []
+        logger.debug("%d messages of %s: %s", len(messages), channel.name, outcomes)
         return _answer(channel, parsed, outcomes)
 
     def _check_sizes(self, messages: list[InboundMessage], body_size: int) -> None:

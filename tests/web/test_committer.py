@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -93,6 +94,29 @@ def test_the_loop_is_woken_once_per_batch(ledger, monkeypatch):
         ledger.gate.set()
         await asyncio.gather(first, *tasks)
         assert wakes.count("committer") == 2
+
+    run(scenario, ledger)
+
+
+def test_requests_that_come_in_one_iteration_of_the_loop_are_admitted_with_one_call(ledger):
+    async def scenario(committer):
+        async def submit(name):
+            time.sleep(0.002)  # lets the thread run, if the request before this one has woken it
+            await committer.submit(messages(name))
+
+        names = [f"m{number}" for number in range(5)]
+        await asyncio.gather(*map(submit, names))
+        assert ledger.calls == [names]
+
+    run(scenario, ledger)
+
+
+def test_a_stop_takes_along_what_has_just_come(ledger):
+    async def scenario(committer):
+        [task] = await waiting(committer, messages("a"))
+        await committer.stop()
+        async with asyncio.timeout(10):
+            assert await task == ["absorbed"]
 
     run(scenario, ledger)
 
