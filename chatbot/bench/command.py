@@ -21,12 +21,6 @@ from chatbot.bench.servers import MissingServerError
 from chatbot.bench.text import text
 from chatbot.errors import ConfigurationError
 
-#: Each is a module with `run(options) -> Report`.
-BENCHMARKS = (
-    "accept", "wake", "debounce", "work", "recover", "grow", "storm", "memory", "start", "slow", "soak",
-    "brokers", "peers",
-)  # fmt: skip
-
 
 def bench(names: Sequence[str], options: Options, *, json: Path | None = None, html: Path | None = None) -> int:
     """Run benchmarks one after the other; return 1 if an answer was wrong, else 0.

@@ -7,9 +7,9 @@ one writes in an afternoon: verify, then `send` each message in a thread.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import dramatiq
 import msgspec
@@ -24,12 +24,10 @@ from starlette.routing import Route
 from chatbot.bench.load import say
 from chatbot.bench.probe import stock_broker
 from chatbot.channels import generic
+from chatbot.channels.base import Channel
 from chatbot.model import InboundMessage
+from chatbot.web import app as web
 from chatbot.web.answers import answer
-from chatbot.web.committer import Committer
-from chatbot.web.webhooks import Limits, Webhooks
-
-Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Endpoints(Struct, kw_only=True):
@@ -42,19 +40,32 @@ class Endpoints(Struct, kw_only=True):
 
 
 class Nowhere:
-    """Stands where the committer stands, and takes everything."""
+    """Stands where the committer stands, and takes everything at once."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """It needs nothing."""
+
+    async def start(self) -> None:
+        """There is nothing to start."""
+        say("ready")
+
+    async def stop(self) -> None:
+        """There is nothing to stop."""
 
     async def submit(self, messages: Sequence[InboundMessage]) -> list[str]:
+        """Take messages."""
         return ["absorbed"] * len(messages)
 
 
-def no_store(channel: generic.Generic) -> Endpoint:
-    """Return our endpoint, without a ledger behind it."""
-    return Webhooks({"generic": channel}, cast(Committer, Nowhere()), Limits()).receive
+def no_store(channel: Channel) -> Starlette:
+    """Return our application, whatever it consists of, without the way to a ledger."""
+    # All of its layers are to be there but this one, which is no option of the application's.
+    web.__dict__["Committer"] = Nowhere
+    return web.create_app(channels={"generic": channel}, admit=lambda _: (), ready=dict)
 
 
-def bare(channel: generic.Generic, broker: dramatiq.Broker) -> Endpoint:
-    """Return an endpoint that sends each message to an actor of plain Dramatiq."""
+def bare(channel: Channel, broker: dramatiq.Broker) -> Starlette:
+    """Return an application that sends each message to an actor of plain Dramatiq."""
 
     @dramatiq.actor(broker=broker, queue_name="bare")
     def process(message: dict[str, Any]) -> None:
@@ -68,22 +79,19 @@ def bare(channel: generic.Generic, broker: dramatiq.Broker) -> Endpoint:
             await run_in_threadpool(process.send, message)
         return answer({"accepted": len(messages), "duplicates": 0})
 
-    return receive
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        say("ready")
+        yield
+
+    return Starlette(routes=[Route("/webhooks/generic", receive, methods=["POST"])], lifespan=lifespan)
 
 
 def main(argument: str) -> None:
     """Serve until we are stopped."""
     chosen = msgspec.json.decode(argument, type=Endpoints)
     channel = generic.create("generic", {"secret": chosen.secret, "outbound_url": "http://127.0.0.1:9/"})
-    assert isinstance(channel, generic.Generic)
-    endpoint = bare(channel, stock_broker(chosen.broker)) if chosen.kind == "bare" else no_store(channel)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> Any:
-        say("ready")
-        yield
-
-    app = Starlette(routes=[Route("/webhooks/{channel}", endpoint, methods=["POST"])], lifespan=lifespan)
+    app = bare(channel, stock_broker(chosen.broker)) if chosen.kind == "bare" else no_store(channel)
     uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_config=None, access_log=False, server_header=False)
 
 

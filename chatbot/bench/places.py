@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pika
+import pika.exceptions
 import redis
 
 from chatbot.bench.machine import program_version
@@ -47,16 +48,34 @@ class Place:
 
     def waiting(self, queue: str, url: str) -> int:
         """Return how many messages wait in a queue of the broker."""
-        if not url.startswith("amqp"):
-            with contextlib.closing(redis.Redis.from_url(url)) as client:
-                return int(client.llen(f"dramatiq:{queue}"))
-        with contextlib.closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
-            return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+        with counting(queue, url) as count:
+            return count()
 
     def open_windows(self, namespace: str = "chatbot") -> int:
         """Return how many conversations have something open in the store."""
         with ledger(self.store, namespace) as store:
             return sum(part.open for part in store.survey())
+
+
+@contextlib.contextmanager
+def counting(queue: str, url: str) -> Iterator[Callable[[], int]]:
+    """Open a connection on which a queue's messages can be counted, often."""
+    if not url.startswith("amqp"):
+        with contextlib.closing(redis.Redis.from_url(url)) as client:
+            yield lambda: int(client.llen(f"dramatiq:{queue}"))
+        return
+    with contextlib.closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
+        yield lambda: _counted(connection, queue)
+
+
+def _counted(connection: pika.BlockingConnection, queue: str) -> int:
+    channel = connection.channel()
+    try:
+        count = int(channel.queue_declare(queue, passive=True).method.message_count)
+    except pika.exceptions.ChannelClosedByBroker:
+        return 0  # nobody has sent to it
+    channel.close()
+    return count
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from typing import Any
 
 from chatbot.bench.options import Options
-from chatbot.bench.places import Place, place, settings
+from chatbot.bench.places import Place, counting, place, settings
 from chatbot.bench.probe import Actors
 from chatbot.bench.report import Check, Figure, Report, at_most, check, merged, spread
 from chatbot.bench.waiting import wait_until
@@ -59,7 +59,7 @@ def _round(here: Place, windows: int, checks: list[Check]) -> tuple[float, float
         # The pump runs in every worker process; this one has no other work.
         with working(probe(here, "chatbot", wait=WAIT, extra=("idle",), only=("idle",))):
             due = _offered(sender, windows)
-            handed = _handed_over(here, sender, due, checks)
+            handed = _handed_over(here, due, checks)
         with working(chosen) as worker:
             began = time.time()
             events: list[Any] = worker.wait_for(windows, 300)
@@ -81,16 +81,17 @@ def _offered(sender: Actors, windows: int, batch: int = 500) -> list[float]:
     return due
 
 
-def _handed_over(here: Place, sender: Actors, due: list[float], checks: list[Check]) -> float:
+def _handed_over(here: Place, due: list[float], checks: list[Check]) -> float:
     """Watch the queue fill; return the s from the last due time until it holds all of them."""
     early = 0
 
     def full() -> bool:
         nonlocal early
-        found = here.waiting("bursts", here.broker)
+        found = count()
         early = max(early, found - bisect_right(due, time.time() + TICK))
         return found >= len(due)
 
-    wait_until(full, 60, "not all windows were handed over", 0.02)
+    with counting("bursts", here.broker) as count:
+        wait_until(full, 60, "not all windows were handed over", 0.02)
     checks.append(check("no window was handed over early", early, 0))
     return max(0.0, time.time() - due[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -11,8 +12,8 @@ import msgspec
 import pytest
 
 from chatbot.bench import accept
-from chatbot.bench.command import BENCHMARKS, bench, measured
-from chatbot.bench.options import BROKERS, Options
+from chatbot.bench.command import bench, measured
+from chatbot.bench.options import BENCHMARKS, BROKERS, Options
 from chatbot.bench.report import Check, Figure, Report, at_most, spread
 from chatbot.bench.servers import MissingServerError
 from chatbot.errors import ConfigurationError
@@ -85,6 +86,11 @@ def test_accepting_is_measured_beside_its_peers_and_every_answer_is_checked() ->
         assert all(side.median > 0 for side in figure.sides)
     assert len(rates.verdicts) == 2
     assert any("ledger" in check.text for check in report.checks)
+
+
+def test_every_benchmark_that_help_names_is_there() -> None:
+    for name in BENCHMARKS:
+        assert callable(import_module(f"chatbot.bench.{name}").run)
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -46,16 +47,11 @@ class Endpoint(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
-    def handle_error(self, request: object, client_address: object) -> None:
-        pass  # a sender that gave up
-
-
 @contextmanager
 def endpoint() -> Iterator[tuple[int, Counter[str]]]:
     seen: Counter[str] = Counter()
     handler = type("Handler", (Endpoint,), {"seen": seen})
-    with Server(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -83,10 +79,19 @@ def test_fewer_requests_than_connections_are_all_sent() -> None:
 
 
 def test_a_server_that_hangs_up_is_no_answer() -> None:
-    with endpoint() as (port, _):
-        sent = load(3, port=port)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        sent = load(1, port=server.getsockname()[1])
         with pytest.raises(ConnectionError):
-            drive(sent, [b"GET / HTTP/1.0\r\n\r\n"] * 3)
+            drive(sent, requests(sent))
+        thread.join()
 
 
 def test_a_share_of_the_messages_is_sent_again_after_its_original_was_answered() -> None:

@@ -78,6 +78,8 @@ def test_a_burst_becomes_one_reply_and_the_next_start_goes_on(dev: Dev, folder: 
         running.says("chatbot is on")
         played = simulate(folder, port)
         assert played.returncode == 0, played.stdout + played.stderr + running.text()
+        assert 'chatbot_turns_total{actor="process_turn",outcome="settled"}' in _metrics(port), "the worker's, too"
+        running.says(r"^worker +\| \d\d:\d\d:\d\d \[info +\] turn settled")
         running.process.send_signal(signal.SIGINT)
         assert running.ends(within=6) == 0
     assert "Traceback" not in running.text()
@@ -150,6 +152,12 @@ def test_a_broker_of_ones_own_is_respected(dev: Dev, folder: Path, rabbitmq_serv
     running.says("chatbot is on")
     played = simulate(folder, port)
     assert played.returncode == 0, played.stdout + played.stderr + running.text()
+
+
+def _metrics(port: int) -> str:
+    import httpx
+
+    return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
 
 
 def _healthy(port: int) -> bool:
