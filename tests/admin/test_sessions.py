@@ -22,7 +22,9 @@ def forged(key: str) -> str:
     return itsdangerous.TimestampSigner(key).sign(data).decode()
 
 
-@pytest.mark.parametrize("cookie", [forged("a guess"), "garbage", "a.b.c", "ä", ""])
+@pytest.mark.parametrize(
+    "cookie", [forged("a guess"), "garbage", "a.b.c", "ä", ""], ids=["forged", "garbage", "parts", "umlaut", "empty"]
+)
 def test_a_session_that_we_have_not_signed_is_none(browse: Browse, cookie: str) -> None:
     browser = browse()
     answer = browser.send("GET", "/", headers={"cookie": f"{COOKIE}={cookie}".encode()})
