@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -21,6 +23,8 @@ class Lane:
     def __init__(self, client: Any) -> None:
         self.client = client
         self._threads = threading.local()
+        #: Connections of threads that have ended, until another thread gives them back to the pool.
+        self._left: deque[Any] = deque()
 
     def __call__(self, *command: Any) -> Any:
         """Return the answer to a command. Raises what the client raises."""
@@ -34,16 +38,20 @@ class Lane:
     def _hold(self) -> _Hold:
         hold = getattr(self._threads, "hold", None)
         if hold is None or hold.pid != os.getpid():  # after a fork, the connection is the parent's
-            hold = self._threads.hold = _Hold(self.client.connection_pool)
+            pool = self.client.connection_pool
+            with suppress(IndexError):
+                while True:
+                    pool.release(self._left.popleft())
+            hold = self._threads.hold = _Hold(pool, self._left)
         return hold
 
 
 class _Hold:
-    """A thread's connection, which goes back to its pool when the thread ends."""
+    """A thread's connection, which it leaves when it ends."""
 
-    def __init__(self, pool: Any) -> None:
-        self.pid, self._pool = os.getpid(), pool
-        self._connection: Any = None  # there is none to give back if the server does not answer
+    def __init__(self, pool: Any, left: deque[Any]) -> None:
+        self.pid, self._left = os.getpid(), left
+        self._connection: Any = None  # there is none to leave if the server does not answer
         self._connection = pool.get_connection()
 
     def ask(self, command: tuple[Any, ...]) -> Any:
@@ -62,5 +70,6 @@ class _Hold:
             raise
 
     def __del__(self) -> None:
+        # This may run anywhere, even inside of the pool and under its lock: it must not ask for one.
         if self._connection is not None and self.pid == os.getpid():
-            self._pool.release(self._connection)
+            self._left.append(self._connection)

@@ -49,6 +49,18 @@ def test_threads_have_connections_of_their_own_and_give_them_back(client: redis.
     assert len(others(client)) <= 2
 
 
+def test_a_connection_is_left_without_asking_for_a_lock(client: redis.Redis) -> None:
+    """That may happen anywhere: at the end of the process, too, when whoever had the lock is gone."""
+    lane = Lane(client)
+    lane("PING")
+    last = [lane._threads.__dict__.pop("hold")]
+    with client.connection_pool._lock:
+        leaving = threading.Thread(target=last.clear, daemon=True)
+        leaving.start()
+        leaving.join(10)
+        assert not leaving.is_alive()
+
+
 def test_a_connection_that_broke_is_replaced_unnoticed(client: redis.Redis) -> None:
     lane = Lane(client)
     first = lane("CLIENT", "ID")
