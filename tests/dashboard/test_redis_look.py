@@ -57,7 +57,8 @@ def test_what_runs_is_listed_first_and_its_worker_has_it(house: House, look: Red
     with house.working():
         running.wait(10)
         (kept,) = look.page(house.queue, "standard", 0)[1]
-        (seen,) = look.workers()
+        # The server is shared: others may have left a lease that has not ended yet.
+        (seen,) = [one for one in look.workers() if one.name == house.broker.broker_id]
         go_on.set()
     assert kept.message is not None
     assert kept.message.message_id == sent.message_id
@@ -65,15 +66,18 @@ def test_what_runs_is_listed_first_and_its_worker_has_it(house: House, look: Red
 
 
 def test_a_worker_is_shown_until_its_lease_ends(dashboard: Dashboard, house: House, look: RedisLook) -> None:
+    def names() -> set[str]:
+        return {seen.name for seen in look.workers()}
+
     with house.working():
-        wait_until(lambda: [seen.name for seen in look.workers()] == [house.broker.broker_id])
+        wait_until(lambda: house.broker.broker_id in names())
         assert house.broker.broker_id in dashboard.get().text
-    assert look.workers() == []
+    assert house.broker.broker_id not in names()
     # One that died without a word has a lease that ended.
     house.broker.client.zadd("dramatiq:__workers__", {"dead": 1})
     house.broker.client.zadd("dramatiq:__heartbeats__", {"dead": 1})
     try:
-        assert look.workers() == []
+        assert "dead" not in names()
     finally:
         house.broker.client.zrem("dramatiq:__workers__", "dead")
         house.broker.client.zrem("dramatiq:__heartbeats__", "dead")
