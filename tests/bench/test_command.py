@@ -104,9 +104,8 @@ def test_every_benchmark_gets_right_answers_on_each_broker(name: str, broker: st
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["brokers", "peers"])
-def test_the_comparisons_get_right_answers(name: str) -> None:
-    report = measured(name, Options(quick=True, rounds=1))
+@pytest.mark.timeout(300)
+def test_the_comparison_with_others_gets_right_answers() -> None:
+    report = measured("peers", Options(quick=True, rounds=1))
     assert report.ok, [check.text for check in report.checks if not check.ok]
     assert report.figures

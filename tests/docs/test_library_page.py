@@ -16,7 +16,7 @@ SHOWN = ["charged o1 receipt for 500", "indexed ['Emma', 'Persuasion'] attempt 1
 
 WORK = """
 import time
-worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=50)
+worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=50)  # two would print into one line
 worker.start()
 # What is enqueued last is worked off last, once nothing waits in a window any more.
 while any(partition.open for partition in store.survey()):
