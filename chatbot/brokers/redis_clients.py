@@ -31,6 +31,8 @@ SENTINEL = "redis+sentinel"
 #: s.
 SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
+#: Threads that wait keep a connection each, and redis-py 8 refuses the hundred and first: `maxclients` decides.
+MAX_CONNECTIONS = 1_000_000
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 #: The server is away, or starts, fails over or is full: it passes.
 AWAY = (
@@ -122,6 +124,7 @@ def _defaults(options: dict[str, Any]) -> dict[str, Any]:
         "socket_timeout": SOCKET_TIMEOUT,
         "socket_connect_timeout": CONNECT_TIMEOUT,
         "health_check_interval": 30,
+        "max_connections": MAX_CONNECTIONS,
         "retry": Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), 2),
         **options,
     }

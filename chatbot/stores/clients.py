@@ -30,7 +30,10 @@ SENTINEL = "redis+sentinel"
 CLUSTERS = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 YES = ("true", "1", "yes")
 #: A batch of work is answered in a few ms; a server that needs longer than this is taken to be down.
-CLIENT_OPTIONS: dict[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 2, "health_check_interval": 30}
+#: Threads keep a connection each, and redis-py 8 refuses the hundred and first: here the server's `maxclients` decides.
+CLIENT_OPTIONS: dict[str, Any] = {
+    "socket_timeout": 5, "socket_connect_timeout": 2, "health_check_interval": 30, "max_connections": 1_000_000,
+}  # fmt: skip
 
 
 class Servers(Protocol):

@@ -238,3 +238,11 @@ def test_a_user_with_rights_to_the_namespace_is_enough(house: House) -> None:
     wait_until(lambda: calls == [1, 2])
     worker.stop()
     broker.close()
+
+
+def test_150_consumers_and_threads_have_a_connection_each(house: House) -> None:
+    pool = house.broker.client.connection_pool
+    held = [pool.get_connection() for _ in range(150)]
+    assert len({id(connection) for connection in held}) == 150
+    for connection in held:
+        pool.release(connection)

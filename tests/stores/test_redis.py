@@ -221,3 +221,20 @@ def test_a_server_that_is_down_is_an_error_and_nothing_is_lost_when_it_is_back(
     assert offer(store, "1") == "duplicate"
     assert store.begin(check, "w1", 5_000).verdict == "mine"
     assert store.finish(check, "w1", "ok") == "settled"
+
+
+# --- connections ---
+def test_each_of_150_threads_is_answered_while_all_keep_their_connections(store: RedisStore) -> None:
+    together, answered = threading.Barrier(150), []
+
+    def work(n: int) -> None:
+        answered.append(offer(store, f"{n}", f"turn/{n}"))
+        together.wait(30)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(150)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answered) == 150
+    assert not together.broken
