@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 #: s.
 PING_TIMEOUT = 2.0
-LONGEST_WAIT = 2.0
+LONGEST_WAIT = 2.5
 HEARTBEAT, LEASE = 2.0, 7.0
 #: Messages that one script publishes: the server does nothing else meanwhile.
 BATCH = 500
