@@ -6,6 +6,8 @@ STAMP = .venv/.installed
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	$(if $(UPGRADE),--upgrade)
+# What a deployment may choose by a variable is locked, too; what only `chatbot bench peers` needs is not.
+EXTRAS = --extra rabbitmq --extra openai --extra otel
 
 # Tests mostly wait for servers, so a few processes share them, file by file: make test SHARED= runs them in one.
 SHARED = -n 3 --dist loadfile --quiet
@@ -76,8 +78,8 @@ format: setup ## Put imports and format in order
 
 lock: setup ## Renew the lock from pyproject.toml (UPGRADE=1: with the newest versions)
 	@[ -x $(BIN)/uv ] || $(PIP) install --quiet uv
-	@$(LOCK) pyproject.toml requirements/build.in -o requirements/run.txt
-	@$(LOCK) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(LOCK) $(EXTRAS) pyproject.toml requirements/build.in -o requirements/run.txt
+	@$(LOCK) $(EXTRAS) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 	@$(LOCK) --no-deps requirements/dashboard.in -o requirements/dashboard.txt
 	@echo "Renewed: requirements/run.txt dev.txt bootstrap.txt dashboard.txt"

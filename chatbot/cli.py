@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from chatbot.commands import operators, roles
 from chatbot.commands.bench import bench
 from chatbot.commands.check import doctor, verify
 from chatbot.commands.command import InOrder
+from chatbot.commands.completion import completion
 from chatbot.commands.dead import dead
+from chatbot.commands.health import health
 from chatbot.commands.simulate import simulate
 
 #: In the order of `--help`: running it, trying it, looking into it.
@@ -20,12 +24,14 @@ COMMANDS = (
     simulate,
     verify,
     doctor,
+    health,
     operators.explain,
     operators.inspect,
     dead,
     operators.unlock,
     operators.forget,
     bench,
+    completion,
 )
 
 
@@ -43,6 +49,9 @@ def main(context: click.Context, debug: bool) -> None:
         chatbot worker --threads 16
     """
     context.obj = debug
+    # A bot stands in the directory where this is called; at the end, so that it shadows nothing that is installed.
+    if not {"", "."} & set(sys.path):
+        sys.path.append("")
 
 
 for each in COMMANDS:

@@ -68,6 +68,8 @@ class InboundMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     triggers_turn: bool = True
     #: Of the request that brought it, for logs.
     correlation_id: str = ""
+    #: Of the span that admitted it (W3C Trace Context), if there is one.
+    traceparent: str = ""
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
@@ -114,3 +116,5 @@ class Reply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     thread_id: str | None = None
     #: Of the turn's first message, for logs.
     correlation_id: str = ""
+    #: Of the span of the turn, if there is one.
+    traceparent: str = ""

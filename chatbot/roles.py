@@ -9,7 +9,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: s. Answers to webhooks take milliseconds; whoever still waits after this long sends again.
 WEB_GRACE = 5
+#: s. A scheduler looks at the clock every minute.
+LONGEST_SILENCE = 150
 #: What the processes below a supervisor are told: only it knows whether people read the log.
 LOG_FORMAT = "CHATBOT_LOG_FORMAT"
 
@@ -97,15 +100,36 @@ def work(
     service.broker.emit_after("process_boot")  # as Dramatiq's own command does: time limits start here
     worker.start()
     if metrics is not None:
-        service.metrics.serve(metrics)
+        service.metrics.serve(metrics, lambda: {**service.ready(), "threads": threads_of(worker)})
     logger.info("working on %s with %d threads", ", ".join(queues) or "all queues", threads)
     stopping.wait()
     worker.stop(timeout=round(grace * 1000))
     service.close()
 
 
-def schedule(service: Service) -> None:
-    """Send periodic actors at their ticks until SIGTERM or SIGINT."""
+def threads_of(worker: Worker) -> str:
+    """Say `ok` while everything runs that a worker is made of."""
+    pumps = [thread for thread in threading.enumerate() if thread.name == "pump"]
+    ended = [thread.name for thread in (*worker.consumers.values(), *worker.workers) if not thread.is_alive()]
+    return "ok" if pumps and not ended else f"ended: {', '.join(ended) or 'pump'}"
+
+
+def schedule(service: Service, *, metrics: socket.socket | None = None) -> None:
+    """Send periodic actors at their ticks until SIGTERM or SIGINT. `metrics` is a listening socket on which to tell
+    them."""
+    stepped_at = time.monotonic()
+
+    def stepped() -> None:
+        nonlocal stepped_at
+        stepped_at = time.monotonic()
+
+    def look() -> Mapping[str, str]:
+        silent = time.monotonic() - stepped_at
+        clock = "ok" if silent < LONGEST_SILENCE else f"not looked at for {silent:.0f} s"
+        return {**service.ready(), "clock": clock}
+
+    if metrics is not None:
+        service.metrics.serve(metrics, look)
     chosen = service.settings
     # Connections are left to the end of the process: a publication may still be under way on one of them.
     scheduling.run(
@@ -114,11 +138,12 @@ def schedule(service: Service) -> None:
         timezone=chosen.timezone,
         horizon=chosen.catch_up_horizon_s * 1000,
         catch_up=chosen.catch_up,
+        stepped=stepped,
     )
 
 
 def metrics_socket(settings: Settings, port: int | None) -> socket.socket | None:
-    """Return where a worker is to tell its metrics: on this port, or else on the one of the settings, if any."""
+    """Return where a process is to tell its metrics: on this port, or else on the one of the settings, if any."""
     chosen = port or settings.metrics_port
     return listen(settings.metrics_host, chosen, option="--metrics-port") if chosen else None
 

@@ -13,8 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dramatiq.errors import BrokerConnectionError
+from dramatiq.middleware import Middleware
 
-from chatbot import actors, brokers, channels, responders, settings, stores
+from chatbot import actors, brokers, channels, responders, settings, stores, tracing
 from chatbot.actors import Actors
 from chatbot.actors.history import History
 from chatbot.actors.keys import by_target
@@ -29,6 +30,7 @@ from chatbot.metrics.responder import Measured
 from chatbot.metrics.standing import Standing
 from chatbot.middleware import guarded_stack
 from chatbot.middleware.journal import Journal
+from chatbot.middleware.observer import Observer
 from chatbot.model import InboundMessage
 from chatbot.responders.base import Responder
 from chatbot.scheduling import Periodic
@@ -37,9 +39,10 @@ from chatbot.stores import Store
 
 if TYPE_CHECKING:
     from dramatiq.message import Message
-    from dramatiq.middleware import Middleware
     from starlette.applications import Starlette
     from starlette.routing import BaseRoute
+
+    from chatbot.tracing.spans import Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ class Service:
     actors: Actors
     journal: Journal
     metrics: Exposition
+    tracing: Tracing | None = None
 
     def admit(self, messages: Sequence[InboundMessage]) -> list[str]:
         """Put messages into the ledger, as one batch; return what became of each: absorbed, duplicate or overflow, and
@@ -95,6 +99,8 @@ class Service:
         closes = [self.responder.close, *(channel.close for channel in self.channels.values())]
         for close in (*closes, self.broker.close, self.journal.close, self.store.close):
             close()
+        if self.tracing is not None:
+            self.tracing.close()
 
     def check(self, *, broker: bool) -> None:
         """Raise ConfigurationError unless the store can be trusted with the ledger, and Unreachable unless it, and if
@@ -115,7 +121,9 @@ def build(variables: Mapping[str, str]) -> Service:
         with _collected(problems):
             name, channel = channels.create(spec, settings.channel_options(variables, spec.partition("=")[0].strip()))
             made[name] = channel
-    store = broker = responder = journal = None
+    store = broker = responder = journal = traces = None
+    with _collected(problems):
+        traces = tracing.create(chosen.otel_endpoint)
     with _collected(problems):
         store = stores.create(
             chosen.store_url,
@@ -124,12 +132,13 @@ def build(variables: Mapping[str, str]) -> Service:
             replicas=chosen.store_replicas,
         )
     with _collected(problems):
-        options = {"timeout": chosen.responder_timeout_s} if "://" in chosen.responder else {}
-        responder = Measured(responders.create(chosen.responder, options), meters)
+        answering = responders.create(chosen.responder, _responder_options(chosen))
+        responder = Measured(traces.responder(answering) if traces else answering, meters)
     if store is not None:
         with _collected(problems):
             journal = Journal(store)
-            stack = _stack(store, journal, Counting(meters), again=chosen.republish_after_ms)
+            hearing = [journal, Counting(meters), Runs(), *([traces] if traces else ())]
+            stack = _stack(store, hearing, again=chosen.republish_after_ms)
             own = {"queue_type": chosen.rabbitmq_queues} if chosen.broker_url.startswith("amqp") else {}
             broker = brokers.create(chosen.broker_url, stack, **own)
     if problems or store is None or broker is None or responder is None or journal is None:
@@ -144,15 +153,27 @@ def build(variables: Mapping[str, str]) -> Service:
         responder=responder,
         actors=declared,
         journal=journal,
+        tracing=traces,
         metrics=Exposition(meters, Standing(store, partial(_ready, store, broker))),
     )
 
 
-def _stack(store: Store, journal: Journal, counting: Counting, *, again: int) -> list[Middleware]:
-    runs = Runs()
-    guarded = guarded_stack(store, again=again, observers=[journal, counting, runs])
+def _responder_options(chosen: Settings) -> dict[str, Any]:
+    options: dict[str, Any] = {"timeout": chosen.responder_timeout_s}
+    if chosen.responder.partition(":")[0].strip() == "openai":
+        key = chosen.openai_api_key
+        options |= {
+            "api_key": key.get_secret_value() if key else "",
+            "base_url": chosen.openai_base_url,
+            "system_prompt": chosen.openai_system_prompt,
+        }
+    return options
+
+
+def _stack(store: Store, observers: Sequence[Observer], *, again: int) -> list[Middleware]:
+    hearing = [each for each in reversed(observers) if isinstance(each, Middleware)]
     # The interrupts stay last, so what is periodic comes first; before it what hears of everything.
-    return [runs, counting, Periodic(store), *guarded]
+    return [*hearing, Periodic(store), *guarded_stack(store, again=again, observers=observers)]
 
 
 @contextmanager
@@ -200,7 +221,7 @@ def web_app(service: Service, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
     """Return the web application of a service. It checks the store when it starts."""
     from chatbot.web.app import create_app
 
-    return create_app(
+    app = create_app(
         channels=service.channels,
         admit=service.admit,
         ready=service.ready,
@@ -208,3 +229,8 @@ def web_app(service: Service, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
         on_shutdown=[service.close],
         extra_routes=[service.metrics.route(), *extra_routes],
     )
+    if service.tracing is not None:
+        from chatbot.tracing.web import Traced
+
+        app.add_middleware(Traced, service.tracing)
+    return app

@@ -1,14 +1,17 @@
 """The configuration: `CHATBOT_*` variables of the environment, and of a `.env` file for what that leaves open.
 
+`CHATBOT_X_FILE` names a file that holds `CHATBOT_X`, whichever variable that is: so secrets of containers stay files.
 One error lists every bad value. Reading it is a call, never an import.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
@@ -16,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, Val
 from chatbot.errors import ConfigurationError
 
 PREFIX = "CHATBOT_"
+#: The end of a variable that names a file.
+OF_FILE = "_FILE"
 
 Positive = Annotated[int, Field(gt=0)]
 Network = IPvAnyNetwork
@@ -31,13 +36,23 @@ class Settings(BaseModel):
         description="The store, which is the ledger: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, "
         "`redis+cluster://`, `rediss+cluster://`."
     )
+    store_password: SecretStr | None = Field(
+        None, description="The password of the store, where `CHATBOT_STORE_URL` has none."
+    )
+    broker_password: SecretStr | None = Field(
+        None,
+        description="The password of the broker, where `CHATBOT_BROKER_URL` or `CHATBOT_RABBITMQ_MANAGEMENT_URL` has "
+        "none.",
+    )
     store_partitions: Annotated[int, Field(ge=1, le=4_096)] | None = Field(
         None, description="Into how many partitions the store is cut, for good: 64 on a cluster, else 1."
     )
     store_replicas: Annotated[int, Field(ge=0)] = Field(
         0, description="What is accepted is answered when so many replicas of the store have it."
     )
-    responder: str = Field("echo", description="`echo`, an `http(s)://` URL, or `module:callable`.")
+    responder: str = Field(
+        "echo", description="`echo`, an `http(s)://` URL, `openai:MODEL` (the extra `openai`), or `module:callable`."
+    )
     channels: tuple[str, ...] = Field(("generic",), description="Comma-separated: names, or `name=module:factory`.")
     namespace: str = Field("chatbot", pattern=r"^[A-Za-z0-9._-]+$", description="First part of every key in the store.")
     debounce_wait_ms: Annotated[int, Field(ge=0)] = Field(2_000, description="Quiet time that ends a burst.")
@@ -60,6 +75,15 @@ class Settings(BaseModel):
         30_000, description="A turn that a worker did not begin by then may be lost in the broker."
     )
     responder_timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="Time limit of one responder call.")
+    openai_api_key: SecretStr | None = Field(
+        None, description="The key of `openai:MODEL`; a server of yours may need none."
+    )
+    openai_base_url: str = Field(
+        "https://api.openai.com/v1",
+        pattern=r"^https?://.+$",
+        description="Any API that speaks OpenAI's chat completions.",
+    )
+    openai_system_prompt: str = Field("", description="What the model is told before every conversation.")
     rabbitmq_queues: Literal["quorum", "classic"] = Field("quorum", description="The type of RabbitMQ's queues.")
     rabbitmq_management_url: str = Field(
         "",
@@ -82,6 +106,11 @@ class Settings(BaseModel):
         None, description="Where workers tell their metrics; the web process does at `/metrics`."
     )
     metrics_host: str = Field("127.0.0.1", description="The address of that port.")
+    otel_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="Where traces go, by OTLP over HTTP, such as `http://127.0.0.1:4318` (the extra `otel`).",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
     log_format: Literal["auto", "json", "pretty"] = Field(
         "auto", description="`pretty` is for people; `auto` is that on a terminal and in `chatbot dev`, else `json`."
@@ -98,10 +127,37 @@ class Settings(BaseModel):
 
 
 def environment(base: Mapping[str, str] | None = None, dotenv: Path | None = None) -> dict[str, str]:
-    """Return the `CHATBOT_*` variables of `.env` (in this folder) and of the environment, which wins."""
-    file = dotenv_values(dotenv or Path(".env"))
-    merged = {**file, **(os.environ if base is None else base)}
-    return {name: value for name, value in merged.items() if name.startswith(PREFIX) and value is not None}
+    """Return the `CHATBOT_*` variables of `.env` (in this folder) and of the environment, which wins, with what the
+    files hold that some of them name. Raises ConfigurationError, which lists every file that cannot be read."""
+    problems: list[str] = []
+    file = _with_files(dotenv_values(dotenv or Path(".env")), problems)
+    merged = file | _with_files(os.environ if base is None else base, problems)
+    if problems:
+        raise ConfigurationError(problems)
+    return merged
+
+
+def _with_files(given: Mapping[str, str | None], problems: list[str]) -> dict[str, str]:
+    """Return our variables, and in the place of each that names a file what is in it."""
+    ours = {name: value for name, value in given.items() if name.startswith(PREFIX) and value is not None}
+    named = {name: path for name, path in ours.items() if name.endswith(OF_FILE)}
+    found = {name: value for name, value in ours.items() if name not in named}
+    for name, path in named.items():
+        variable = name.removesuffix(OF_FILE)
+        if path and found.get(variable):
+            problems.append(f"{variable} and {name} are both set: leave one of them out")
+        elif path:
+            found[variable] = _content(name, Path(path), problems)
+    return found
+
+
+def _content(name: str, path: Path, problems: list[str]) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")  # an editor ends the last line
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is no text"
+        problems.append(f"{name}: {path} cannot be read: {why}")
+        return ""
 
 
 def read(variables: Mapping[str, str]) -> Settings:
@@ -113,11 +169,31 @@ def read(variables: Mapping[str, str]) -> Settings:
         if isinstance(listed := values.get(name), str):
             values[name] = tuple(part.strip() for part in listed.split(",") if part.strip())
     try:
-        return Settings.model_validate(values)
+        return _authenticated(Settings.model_validate(values))
     except ValidationError as exc:
         raise ConfigurationError(
             [_problem(error["loc"], error["msg"], error["type"]) for error in exc.errors()]
         ) from None
+
+
+def _authenticated(chosen: Settings) -> Settings:
+    """Put the passwords that were given apart into the URLs."""
+    passwords = {
+        "store_url": chosen.store_password,
+        "broker_url": chosen.broker_password,
+        "rabbitmq_management_url": chosen.broker_password,
+    }
+    completed = {
+        name: with_password(getattr(chosen, name), password.get_secret_value())
+        for name, password in passwords.items()
+        if password is not None
+    }
+    return chosen.model_copy(update=completed)
+
+
+def with_password(url: str, password: str) -> str:
+    """Return a URL, or several between `;`, with a password where there is none: `redis://host`, `amqp://user@host`."""
+    return ";".join(_NO_PASSWORD.sub(rf"\1\2:{quote(password, safe='')}@", one) for one in url.split(";"))
 
 
 def channel_options(variables: Mapping[str, str], channel: str) -> dict[str, str]:
@@ -135,6 +211,9 @@ def table() -> str:
         rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows)
 
+
+#: The scheme and the user of a URL without a password; what comes after `?` may hold an `@` of its own.
+_NO_PASSWORD = re.compile(r"^(\s*[a-z][a-z0-9+.-]*://)(?:([^:@/?]*)@)?(?![^/?]*@)")
 
 _CURES = {
     "broker_url": "for example redis://127.0.0.1:6379/0 or amqp://guest:guest@127.0.0.1:5672",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the servers that the tests run on, without starting any (the tests start private ones), promtool, which checks
-# the alert rules, and a browser with its driver.
+# the alert rules, shellcheck, and a browser with its driver.
 set -euo pipefail
 
 rabbitmq_paths=(
@@ -17,6 +17,7 @@ for path in "${rabbitmq_paths[@]}"; do [ ! -e "$path" ] || found=$path; done
 command -v promtool >/dev/null || missing+=(prometheus)
 command -v chromium >/dev/null || missing+=(chromium)
 command -v chromedriver >/dev/null || missing+=(chromium-driver)
+command -v shellcheck >/dev/null || missing+=(shellcheck)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 fail() {
@@ -24,7 +25,7 @@ fail() {
     exit 1
 }
 
-[ "$(uname)" != Darwin ] || fail "brew install redis rabbitmq prometheus, and brew install --cask chromium chromedriver"
+[ "$(uname)" != Darwin ] || fail "brew install redis rabbitmq prometheus shellcheck, and brew install --cask chromium chromedriver"
 command -v apt-get >/dev/null || fail "install it with your system's packages (the tests start it themselves)."
 
 as_root() {

@@ -27,9 +27,9 @@ STOREYS = [
     {"dashboard"},
     {"admin"},
     {"web", "actors", "scheduling", "processes", "logs", "testing"},
-    {"metrics"},
+    {"metrics", "tracing"},
     {"channels", "responders", "middleware", "brokers", "stores", "settings"},
-    {"model", "http_client"},
+    {"model", "http_client", "traceparent"},
     {"errors", "importing"},
 ]
 NEIGHBOURS = {

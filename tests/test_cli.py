@@ -114,3 +114,14 @@ def test_a_password_is_not_shown(tmp_path: Path, redis_server: RedisServer) -> N
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     result = chatbot("--debug", "web", cwd=tmp_path)
     assert "Traceback" in result.stderr
+
+
+def test_a_bot_in_the_directory_of_the_call_is_found(tmp_path: Path) -> None:
+    (tmp_path / "my_bot.py").write_text("print('the bot is loaded')\ndef reply(request): return 'hello'\n")
+    settings = {"CHATBOT_STORE_URL": NOWHERE, "CHATBOT_BROKER_URL": NOWHERE, "CHATBOT_RESPONDER": "my_bot:reply"}
+    result = subprocess.run(
+        [Path(sys.executable).with_name("chatbot"), "doctor"],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | settings,
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "the bot is loaded" in result.stdout, result

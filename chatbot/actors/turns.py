@@ -8,6 +8,7 @@ from typing import Any
 
 from dramatiq.message import Message
 
+from chatbot import traceparent
 from chatbot.actors.history import History
 from chatbot.actors.keys import by_conversation
 from chatbot.errors import LeaseLost
@@ -76,6 +77,7 @@ def _replies(turn: Turn, last: InboundMessage, drafts: Sequence[Draft], correlat
             text=draft.text,
             attachments=draft.attachments,
             correlation_id=correlation_id,
+            traceparent=traceparent.current.get(),
         )
         for position, draft in enumerate(drafts)
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from chatbot.errors import ConfigurationError
-from chatbot.importing import load
+from chatbot.importing import load, needs
 
 if TYPE_CHECKING:
     from dramatiq.middleware import Middleware
@@ -34,6 +34,8 @@ def create(url: str, middleware: Sequence[Middleware], **options: Any) -> Admiss
     if scheme in TABLE and rest.strip("/"):
         if not rest.startswith("//"):
             raise ConfigurationError(f"CHATBOT_BROKER_URL lacks the slashes of {scheme}://")
+        if scheme.startswith("amqp"):
+            needs("pika", "rabbitmq", what="a RabbitMQ in CHATBOT_BROKER_URL")
         return cast("Admission", load(TABLE[scheme])(url=url, middleware=list(middleware), **options))
     if scheme not in TABLE and _FACTORY.fullmatch(url):
         return cast("Admission", load(url)(middleware=list(middleware)))

@@ -84,7 +84,8 @@ def worker(
 
 
 @command
-def scheduler() -> int | None:
+@click.option("--metrics-port", type=click.IntRange(1, 65_535), help="Tell metrics here, at CHATBOT_METRICS_HOST.")
+def scheduler(metrics_port: int | None) -> int | None:
     """Send periodic actors at their ticks. Run as many as you like: each tick runs once.
 
     \b
@@ -93,7 +94,10 @@ def scheduler() -> int | None:
     """
     from chatbot import roles
 
-    roles.schedule(service_of_environment())
+    service = service_of_environment()
+    # Not on CHATBOT_METRICS_PORT: a worker beside us, with the same environment, has it.
+    metrics = roles.metrics_socket(service.settings, metrics_port) if metrics_port else None
+    roles.schedule(service, metrics=metrics)
     return None
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import secrets
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -137,11 +139,19 @@ def _answers(here: str) -> bool:
         return False
 
 
+def _program() -> str:
+    """Return how to call this very installation, from this directory."""
+    program = Path(sys.executable).with_name("chatbot")
+    if shutil.which("chatbot") == str(program):
+        return "chatbot"
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
+
+
 def _greet(supervisor: Supervisor, here: str, state: Path, bound: str) -> None:
     arguments = [] if here.endswith("//127.0.0.1:8000") else ["--url", here]
     arguments += [] if state == Path(".state") else ["--state", str(state)]
     supervisor.say(f"chatbot is on {here} (Ctrl-C stops it). In another terminal, see bursts become one reply each:")
-    supervisor.say("    " + shlex.join([".venv/bin/chatbot", "simulate", *arguments]))
+    supervisor.say("    " + shlex.join([_program(), "simulate", *arguments]))
     supervisor.say(f"or chat with it: {here}/playground")
     if not is_loopback(bound):
         supervisor.say(

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 _QUIET = {
     "httpx": "WARNING",
     "httpcore": "WARNING",
+    "httpx2": "WARNING",  # what OpenAI's client uses
+    "openai": "WARNING",
     "redis": "INFO",
     "pika": "CRITICAL",
     "dramatiq.worker": "ERROR",

@@ -2,7 +2,7 @@
 
 What a person or a responder has said may be in an error's words, or in the arguments of a call. So unless messages may
 be logged, only errors of servers and of the configuration are told in full; of others the type and the place remain
-(`chatbot dead show` tells them), and of a Dramatiq message its id.
+(`chatbot dead show --show-text` tells them), and of a Dramatiq message its id.
 """
 
 from __future__ import annotations

@@ -1,24 +1,32 @@
-"""/metrics, in Prometheus' text format: a route of the web application, and a small server for workers."""
+"""/metrics, in Prometheus' text format: a route of the web application, and a small server for the other processes,
+which says at /ready whether they work."""
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import anyio.to_thread
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from chatbot.metrics.askers import is_near
 from chatbot.metrics.meters import Meters
 from chatbot.metrics.standing import Standing
 
 PATH = "/metrics"
+READY = "/ready"
 #: s for which a connection may say nothing.
 PATIENCE = 30.0
+
+#: Says of each thing that a process needs `ok`, or what is wrong. It may block.
+Look = Callable[[], Mapping[str, str]]
 
 
 class Exposition:
@@ -37,36 +45,49 @@ class Exposition:
         """Return the route of the web application."""
         return Route(PATH, self._answer, methods=["GET"])
 
-    async def _answer(self, _: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
+        if not is_near(request):
+            raise HTTPException(403, "metrics are told in private networks only, and not through a proxy")
         text = await anyio.to_thread.run_sync(self.render)
         return Response(text, headers={"content-type": CONTENT_TYPE_LATEST, "cache-control": "no-store"})
 
-    def serve(self, sock: socket.socket) -> ThreadingHTTPServer:
+    def serve(self, sock: socket.socket, look: Look = dict) -> ThreadingHTTPServer:
         """Answer on a listening socket, in threads that end with the process. Several processes may share it."""
         # Of several processes that a connection wakes, one gets it; the others must not wait in accept().
         sock.setblocking(False)
         address = sock.getsockname()
-        server = ThreadingHTTPServer(address[:2], _handler(self.render), bind_and_activate=False)
+        server = ThreadingHTTPServer(address[:2], _handler(self.render, look), bind_and_activate=False)
         server.socket.close()
         server.socket, server.daemon_threads = sock, True
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
         return server
 
 
-def _handler(render: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:
+def _handler(render: Callable[[], bytes], look: Look) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = PATIENCE
 
         def do_GET(self) -> None:
-            if self.path.partition("?")[0] != PATH:
+            path = self.path.partition("?")[0]
+            if path == PATH:
+                self._send(200, CONTENT_TYPE_LATEST, render())
+            elif path == READY:
+                seen = look()
+                well = all(state == "ok" for state in seen.values())
+                body = json.dumps({"status": "ready" if well else "not ready", **seen}).encode()
+                self._send(200 if well else 503, "application/json", body)
+            else:
                 self.send_error(404)
-                return
-            text = render()
-            self.send_response(200)
-            self.send_header("content-type", CONTENT_TYPE_LATEST)
-            self.send_header("content-length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+
+        def _send(self, status: int, media_type: str, body: bytes) -> None:
+            try:
+                self.send_response(status)
+                self.send_header("content-type", media_type)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+            except OSError:
+                self.close_connection = True  # who asked did not wait for a store that takes its time
 
         def log_message(self, *args: object) -> None:
             """Say nothing: a scrape every few seconds is no news."""

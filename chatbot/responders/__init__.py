@@ -10,7 +10,7 @@ from chatbot.importing import load
 from chatbot.responders.base import Responder
 
 #: Name -> factory, which takes the options. A new responder is one file and one line here, or `module:callable`.
-NAMES: Final[Mapping[str, str]] = {"echo": "chatbot.responders.echo:Echo"}
+NAMES: Final[Mapping[str, str]] = {"echo": "chatbot.responders.echo:Echo", "openai": "chatbot.responders.openai:OpenAI"}
 
 
 def create(spec: str, options: Mapping[str, Any] | None = None) -> Responder:
@@ -27,8 +27,9 @@ def create(spec: str, options: Mapping[str, Any] | None = None) -> Responder:
 
 
 def _factory(spec: str) -> tuple[Callable[..., Responder], tuple[str, ...]]:
-    if spec in NAMES:
-        return cast(Callable[..., Responder], load(NAMES[spec])), ()
+    name, _, model = spec.partition(":")
+    if spec in NAMES or name == "openai":
+        return cast(Callable[..., Responder], load(NAMES[name])), (model,) if model else ()
     if spec.lower().startswith(("http://", "https://")):
         from chatbot.responders.http import Http
 
@@ -41,5 +42,4 @@ def _factory(spec: str) -> tuple[Callable[..., Responder], tuple[str, ...]]:
 
 
 def _allowed() -> str:
-    names = ", ".join(sorted(NAMES))
-    return f"Set CHATBOT_RESPONDER to one of: {names}, http(s)://host/path, module:callable (on PYTHONPATH)"
+    return "Set CHATBOT_RESPONDER to one of: echo, openai:MODEL, http(s)://host/path, module:callable (on PYTHONPATH)"

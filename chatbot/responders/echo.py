@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from chatbot.model import Draft, InboundMessage, TurnRequest
+from chatbot.model import Draft, TurnRequest
+from chatbot.responders.words import lines
 
 
 class Echo:
@@ -15,17 +16,7 @@ class Echo:
 
     def respond(self, request: TurnRequest) -> Sequence[Draft]:
         """Return one draft that shows every message of the turn, in order."""
-        return [Draft(text="\n".join(line for message in request.messages for line in _lines(message)))]
+        return [Draft(text="\n".join(line for message in request.messages for line in lines(message)))]
 
     def close(self) -> None:
         """There is nothing to give back."""
-
-
-def _lines(message: InboundMessage) -> Iterator[str]:
-    words = message.text or (message.interactive and (message.interactive.title or message.interactive.payload))
-    if words:
-        yield words
-    for attachment in message.attachments:
-        yield f"[{attachment.filename or attachment.kind or attachment.mime_type or 'attachment'}]"
-    if not (words or message.attachments):
-        yield f"[{message.kind}]"

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from chatbot import http_client
+from chatbot import http_client, traceparent
 from chatbot.errors import Ambiguous, ConfigurationError, Permanent, Transient
 from chatbot.model import Attachment, Draft, HistoryEntry, InboundMessage, Interactive, Kind, TurnRequest
 
@@ -68,6 +68,8 @@ class Http:
     def respond(self, request: TurnRequest) -> Sequence[Draft]:
         """Ask. Raises Transient for 429, 5xx and whatever happens on the way, Permanent for every other answer."""
         headers = {"content-type": "application/json", "idempotency-key": request.turn_id}
+        if span := traceparent.current.get():
+            headers["traceparent"] = span
         content = msgspec.json.encode(_question(request))
         try:
             response = http_client.post(self._connections.client(), self._url, content=content, headers=headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -21,10 +22,17 @@ GRACE = 0.5
 
 
 def run(
-    broker: Broker, store: Store, *, timezone: str = "UTC", horizon: Duration = HOUR, catch_up: CatchUp = "latest"
+    broker: Broker,
+    store: Store,
+    *,
+    timezone: str = "UTC",
+    horizon: Duration = HOUR,
+    catch_up: CatchUp = "latest",
+    stepped: Callable[[], None] = lambda: None,
 ) -> None:
     """Publish ticks until SIGTERM or SIGINT. The options are those of Scheduler; `timezone` is a name such as
-    Europe/Paris. Raises ConfigurationError if there is none of that name, or no periodic actor."""
+    Europe/Paris; `stepped` is called whenever nothing more is due, at least once a minute. Raises ConfigurationError if
+    there is no time zone of that name, or no periodic actor."""
     scheduler = Scheduler(broker, store, zone=zone(timezone), horizon=horizon, catch_up=catch_up)
     stop = threading.Event()
 
@@ -34,7 +42,7 @@ def run(
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, told)
     # In a thread of its own, because a client that waits for a server cannot be interrupted.
-    thread = threading.Thread(target=scheduler.run, args=(stop,), name="scheduler", daemon=True)
+    thread = threading.Thread(target=scheduler.run, args=(stop, stepped), name="scheduler", daemon=True)
     thread.start()
     stop.wait()
     thread.join(GRACE)

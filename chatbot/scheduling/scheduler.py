@@ -98,8 +98,8 @@ class Scheduler:
         if not actors:
             raise ConfigurationError('no actor is periodic: declare one with periodic=cron("...")')
 
-    def run(self, stop: threading.Event) -> None:
-        """Publish ticks until told to stop."""
+    def run(self, stop: threading.Event, stepped: Callable[[], None] = lambda: None) -> None:
+        """Publish ticks until told to stop. `stepped` is called after each step that went through."""
         for plan in self._plans:
             logger.info("%s is scheduled at %s (%s)", plan.name, plan.actor.options["periodic"], self._zone)
         failures = 0
@@ -107,6 +107,7 @@ class Scheduler:
             try:
                 wait = self.step()
                 failures = 0
+                stepped()
             except Exception as exc:
                 failures += 1
                 wait = min(0.25 * 2.0 ** min(failures, 10), LONGEST_PAUSE) * random.uniform(0.5, 1)

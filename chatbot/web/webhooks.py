@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from chatbot import traceparent
 from chatbot.channels.base import Channel, Parsed
 from chatbot.errors import Malformed
 from chatbot.model import InboundMessage
@@ -67,9 +68,11 @@ class Webhooks:
         _check_media_type(request, channel)
         body = await read_body(request, self._limits.body)
         parsed = await _read(channel, request.headers, body)
-        brought_by = request.scope[KEY]
+        brought_by, span = request.scope[KEY], traceparent.current.get()
         messages = [
-            replace(message, correlation_id=brought_by) for message in parsed.messages if _concerns_the_ledger(message)
+            replace(message, correlation_id=brought_by, traceparent=span)
+            for message in parsed.messages
+            if _concerns_the_ledger(message)
         ]
         self._check_sizes(messages, len(body))
         outcomes = await self._committer.submit(messages) if messages else []
