@@ -80,7 +80,7 @@ def _figures(kind: str, found: dict[str, list[Answers]], costs: dict[str, list[f
     late = ratio("chatbot / no store", slow["chatbot"], slow["no store"])
     return [
         Figure(
-            title="accepted webhooks", unit="/s", broker=kind,
+            title="accepted webhooks", unit="/s", more_is_better=True, broker=kind,
             sides=tuple(spread(name, values) for name, values in rates.items()), ratios=(bare, free),
             verdicts=(
                 at_least("at least 5x bare", bare.median, 5),

@@ -27,7 +27,9 @@ def run(options: Options) -> Report:
         for benchmark in QUICK if options.quick else ALL:
             for kind in BROKERS:
                 options.say(f"brokers: round {number + 1}, {benchmark.__name__.rpartition('.')[2]} on {kind}")
-                reports[kind].append(benchmark.run(replace(options, brokers=(kind,), rounds=1)))
+                # The stock side is not shown here, so nobody waits for it to resume.
+                quick = options.quick or benchmark is recover
+                reports[kind].append(benchmark.run(replace(options, brokers=(kind,), rounds=1, quick=quick)))
     checks = [
         Check(text=f"{kind}: {one.text}", ok=one.ok)
         for kind in BROKERS
@@ -43,18 +45,19 @@ def run(options: Options) -> Report:
 
 def beside(figures: dict[str, Sequence[Figure]]) -> tuple[Figure, ...]:
     """Turn the figures of each broker into figures with a side for each broker: one for each side of ours."""
-    values: defaultdict[tuple[str, str, str], dict[str, list[float]]] = defaultdict(dict)
+    values: defaultdict[tuple[str, str, str, bool], dict[str, list[float]]] = defaultdict(dict)
     for kind, found in figures.items():
         for figure in found:
             for side in figure.sides:
                 if side.name not in OTHERS:
-                    values[figure.title, side.name, figure.unit].setdefault(kind, []).append(side.median)
+                    same = figure.title, side.name, figure.unit, figure.more_is_better
+                    values[same].setdefault(kind, []).append(side.median)
     return tuple(
         Figure(
-            title=title if name == "chatbot" else f"{title}: {name}", unit=unit,
+            title=title if name == "chatbot" else f"{title}: {name}", unit=unit, more_is_better=more,
             sides=tuple(spread(kind, of) for kind, of in by_kind.items()),
             ratios=(ratio("rabbitmq / redis", by_kind["rabbitmq"], by_kind["redis"]),),
         )
-        for (title, name, unit), by_kind in values.items()
+        for (title, name, unit, more), by_kind in values.items()
         if set(by_kind) == set(BROKERS)
     )  # fmt: skip

@@ -20,6 +20,7 @@ from chatbot.bench.report import Report
 from chatbot.bench.servers import MissingServerError
 from chatbot.bench.text import text
 from chatbot.errors import ConfigurationError
+from chatbot.importing import needs
 
 
 def bench(names: Sequence[str], options: Options, *, json: Path | None = None, html: Path | None = None) -> int:
@@ -43,6 +44,7 @@ def bench(names: Sequence[str], options: Options, *, json: Path | None = None, h
 def measured(name: str, options: Options) -> Report:
     """Run one benchmark; note where and when."""
     here, began, started = machine(), datetime.now(UTC), time.monotonic()
+    needs("pika", "bench", what="chatbot bench")
     try:
         report: Report = import_module(f"chatbot.bench.{name}").run(options)
     except MissingServerError as exc:

@@ -32,7 +32,8 @@ def run(options: Options) -> Report:
         checks.append(check("the full store holds its windows still", _kept(servers["full"], windows), [5, 5, 5]))
     found = ratio("full / empty", rates["full"], rates["empty"])
     figure = Figure(
-        title="accepted webhooks", unit="/s", sides=tuple(spread(name, values) for name, values in rates.items()),
+        title="accepted webhooks", unit="/s", more_is_better=True,
+        sides=tuple(spread(name, values) for name, values in rates.items()),
         ratios=(found,), verdicts=(at_least("full at least 0.9x empty", found.median, 0.9),),
     )  # fmt: skip
     return Report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -51,6 +52,28 @@ def cpu(pid: int) -> float:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     shown = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
     return sum(float(part) * 60.0**place for place, part in enumerate(reversed(shown.strip().split(":"))))
+
+
+def cpu_of_family(pid: int) -> float:
+    """Return the processor time of a process and all below it, in s: RabbitMQ's first process is a shell."""
+    parents, family, used = _parents(), {pid}, 0.0
+    while below := {child for child, parent in parents.items() if parent in family} - family:
+        family |= below
+    for one in family:
+        with suppress(OSError, subprocess.SubprocessError):  # it has ended since
+            used += cpu(one)
+    return used
+
+
+def _parents() -> dict[int, int]:
+    parents = dict[int, int]()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+    if parents:
+        return parents
+    shown = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return {int(pid): int(parent) for pid, parent in (line.split() for line in shown.splitlines())}
 
 
 def _processor() -> str:

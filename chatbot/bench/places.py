@@ -79,12 +79,12 @@ def _counted(connection: pika.BlockingConnection, queue: str) -> int:
 
 
 @contextlib.contextmanager
-def place(kind: str) -> Iterator[Place]:
-    """Start the servers for one broker."""
+def place(kind: str, *, apart: bool = False) -> Iterator[Place]:
+    """Start the servers for one broker. `apart`: a Redis broker gets a server of its own, whose work can be told."""
     with contextlib.ExitStack() as stack:
         server = started(stack)
         if kind == "redis":
-            yield Place(kind, server, server)
+            yield Place(kind, server, started(stack) if apart else server)
             return
         rabbitmq = RabbitmqServer()
         stack.enter_context(rabbitmq)

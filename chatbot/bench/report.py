@@ -36,6 +36,8 @@ class Figure(Struct, frozen=True, kw_only=True):
 
     title: str
     unit: str
+    #: Whether a larger value is the better one.
+    more_is_better: bool = False
     #: Which broker it was measured with; empty where none takes part.
     broker: str = ""
     sides: tuple[Spread, ...] = ()

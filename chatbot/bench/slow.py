@@ -15,6 +15,7 @@ from chatbot.bench.places import Place, place, settings
 from chatbot.bench.programs import Program
 from chatbot.bench.report import Check, Figure, Report, at_most, check, merged, spread
 from chatbot.bench.respond import SLOW
+from chatbot.bench.titles import SLOW_ANSWER
 from chatbot.bench.waiting import wait_until
 from chatbot.bench.whole import Receiver, environment, receiver, worker
 from chatbot.model import InboundMessage
@@ -104,5 +105,5 @@ def _figures(kind: str, calls: int, found: dict[str, dict[str, float]]) -> list[
     return [
         figure(f"until {calls} slow answers are received", "s", "all", 2 * SLOW),
         figure(f"a quick answer beside {calls} slow ones", "s", "quick", 1.0),
-        figure(f"memory of each of {calls} slow answers", "kB", "memory"),
+        figure(SLOW_ANSWER.format(calls), "kB", "memory"),
     ]

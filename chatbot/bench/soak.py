@@ -1,6 +1,9 @@
 """soak: a million webhooks, three of ten of them repeated, through a whole service; nothing lost, and memory flat.
 
-The sender waits when too much is open, so the service works at its own pace from end to end.
+What a webhook costs each process is counted from end to end: from this follows what a large deployment needs.
+
+The sender waits when too much is open, so the service works at its own pace from end to end. A round is 100,000 of
+them.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ from contextlib import ExitStack
 from statistics import median
 
 from chatbot.bench.load import Load, numbers
-from chatbot.bench.machine import rss
+from chatbot.bench.machine import cpu_of_family, rss
 from chatbot.bench.options import Options
 from chatbot.bench.places import Place, place, settings
 from chatbot.bench.programs import SECRET, Program
 from chatbot.bench.report import Check, Figure, Report, at_most, check, merged, spread
+from chatbot.bench.titles import COST, WEB_MEMORY, WORKER_MEMORY
 from chatbot.bench.waiting import wait_until
 from chatbot.bench.web import Endpoint, service_endpoint
 from chatbot.bench.whole import Receiver, environment, receiver, worker
@@ -30,10 +34,10 @@ def run(options: Options) -> Report:
     """Measure on each broker."""
     figures: list[Figure] = []
     checks: list[Check] = []
-    webhooks = options.pick(10_000, 1_000_000)
+    webhooks = options.turns(1, 10) * options.pick(10_000, 100_000)
     for kind in options.brokers:
         with ExitStack() as stack:
-            figures += _soaked(stack, stack.enter_context(place(kind)), webhooks, options, checks)
+            figures += _soaked(stack, stack.enter_context(place(kind, apart=True)), webhooks, options, checks)
     return Report(
         command="soak", title="A long run of the whole service", figures=tuple(figures), checks=merged(checks),
         settings={"webhooks": webhooks, "share of repetitions": REPEATED, "open conversations at most": MOST_OPEN,
@@ -47,6 +51,9 @@ def _soaked(stack: ExitStack, here: Place, webhooks: int, options: Options, chec
     web = service_endpoint(stack, env)
     processes = {"web": web.program, "worker": worker(stack, env, "--threads", "16")}
     memory: dict[str, list[float]] = {name: [] for name in processes}
+    pids = {name: program.pid for name, program in processes.items()}
+    pids |= {"store": here.server.pid, "broker": here.broker_server.pid}
+    before = {name: cpu_of_family(pid) for name, pid in pids.items()}
     started, fresh = time.time(), 0
     for start in range(0, webhooks, SLICE):
         options.say(f"soak, {here.kind}: {start:,} of {webhooks:,} webhooks")
@@ -56,7 +63,12 @@ def _soaked(stack: ExitStack, here: Place, webhooks: int, options: Options, chec
     _all_answered(here, replies, fresh, checks)
     _weigh(processes, memory)
     seconds = replies.counts()["last"] - started
-    return [_rate(here.kind, webhooks / seconds), *(_growth(here.kind, name, held) for name, held in memory.items())]
+    costs = {name: (cpu_of_family(pid) - before[name]) / webhooks * 1e6 for name, pid in pids.items()}
+    return [
+        _rate(here.kind, webhooks / seconds),
+        _cost(here.kind, costs),
+        *(_growth(here.kind, name, held) for name, held in memory.items()),
+    ]
 
 
 def _slice(web: Endpoint, count: int, tag: str, checks: list[Check]) -> int:
@@ -84,7 +96,15 @@ def _weigh(processes: dict[str, Program], memory: dict[str, list[float]]) -> Non
 
 
 def _rate(kind: str, rate: float) -> Figure:
-    return Figure(title="webhooks, answered to the end", unit="/s", broker=kind, sides=(spread("chatbot", [rate]),))
+    sides = (spread("chatbot", [rate]),)
+    return Figure(title="webhooks, answered to the end", unit="/s", more_is_better=True, broker=kind, sides=sides)
+
+
+def _cost(kind: str, costs: dict[str, float]) -> Figure:
+    return Figure(
+        title=COST, unit="µs", broker=kind,
+        sides=tuple(spread(name, [cost]) for name, cost in costs.items()),
+    )  # fmt: skip
 
 
 def _growth(kind: str, name: str, held: list[float]) -> Figure:
@@ -92,6 +112,6 @@ def _growth(kind: str, name: str, held: list[float]) -> Figure:
     quarter = max(1, len(held) // 4)
     growth = median(held[-quarter:]) / median(held[quarter : 2 * quarter])
     return Figure(
-        title=f"memory of the {name} process", unit="MB", broker=kind, sides=(spread(name, held),),
+        title={"web": WEB_MEMORY, "worker": WORKER_MEMORY}[name], unit="MB", broker=kind, sides=(spread(name, held),),
         verdicts=(at_most("last quarter at most 1.05x the second", growth, 1.05),),
     )  # fmt: skip

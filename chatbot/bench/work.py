@@ -14,6 +14,7 @@ from chatbot.bench.options import Options
 from chatbot.bench.places import Place, place, settings
 from chatbot.bench.probe import Actors, Probe
 from chatbot.bench.report import Check, Figure, Report, at_least, check, merged, ratio, spread
+from chatbot.bench.titles import CALLS
 from chatbot.bench.waiting import wait_until
 from chatbot.bench.workers import probe, sending, working
 
@@ -103,7 +104,7 @@ def _figures(kind: str, rates: dict[str, list[float]], costs: dict[str, list[flo
     guarded = ratio("idempotent / stock", rates["idempotent"], rates["stock"])
     return [
         Figure(
-            title="calls of one worker process", unit="/s", broker=kind,
+            title=CALLS, unit="/s", more_is_better=True, broker=kind,
             sides=tuple(spread(side, values) for side, values in rates.items()),
             ratios=tuple(ratio(f"{side} / stock", rates[side], rates["stock"]) for side in SIDES[:-1]),
             verdicts=(at_least("idempotent at least 1.0x stock", guarded.median, 1.0),),

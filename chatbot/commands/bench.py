@@ -72,6 +72,9 @@ def chaos(**options: Any) -> int:
     Example:
         chatbot bench chaos --broker rabbitmq --conversations 300 --seconds 180 --seed 7
     """
+    from chatbot.importing import needs
+
+    needs("pika", "bench", what="chatbot bench")
     from chatbot.bench.chaos.command import Options
     from chatbot.bench.chaos.command import chaos as run
 
@@ -79,3 +82,26 @@ def chaos(**options: Any) -> int:
 
 
 bench.add_command(chaos)
+
+
+@command
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--docs", default="docs", show_default=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--messages", default=10_000, show_default=True, type=click.IntRange(1), help="New ones a second.")
+@click.option("--conversations", default=10_000_000, show_default=True, type=click.IntRange(1), help="With a history.")
+def pages(files: tuple[Path, ...], docs: Path, **wanted: int) -> int:
+    """Write what was found as benchmarks.md and sizing.md, with charts.
+
+    FILES are what `--json` wrote; of two with the same benchmark the later one counts. Status 2 if a figure is missing.
+
+    \b
+    Example:
+        chatbot bench pages bench.json --docs docs
+    """
+    from chatbot.bench.written.command import write
+    from chatbot.bench.written.sizing import Deployment
+
+    return write(files, docs, Deployment(**wanted))
+
+
+bench.add_command(pages)

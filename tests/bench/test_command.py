@@ -85,6 +85,7 @@ def test_accepting_is_measured_beside_its_peers_and_every_answer_is_checked() ->
         assert [side.name for side in figure.sides] == ["chatbot", "no store", "bare"]
         assert all(side.median > 0 for side in figure.sides)
     assert len(rates.verdicts) == 2
+    assert [figure.more_is_better for figure in report.figures] == [True, False, False]
     assert any("ledger" in check.text for check in report.checks)
 
 

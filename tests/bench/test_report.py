@@ -88,12 +88,13 @@ def test_a_missed_target_is_no_wrong_answer() -> None:
 def test_brokers_stand_beside_each_other_side_by_side_of_ours() -> None:
     def found(kind: str, rate: float) -> Figure:
         sides = (spread("chatbot", [rate]), spread("turns", [rate / 2]), spread("stock", [1.0]))
-        return Figure(title="calls", unit="/s", broker=kind, sides=sides)
+        return Figure(title="calls", unit="/s", more_is_better=True, broker=kind, sides=sides)
 
     calls, turns = beside({"redis": [found("redis", 10.0)], "rabbitmq": [found("rabbitmq", 30.0)]})
     assert (calls.title, turns.title) == ("calls", "calls: turns")
     assert [(side.name, side.median) for side in turns.sides] == [("redis", 5.0), ("rabbitmq", 15.0)]
     assert calls.ratios[0].median == 3.0
+    assert calls.more_is_better
 
 
 def test_what_only_one_broker_has_is_not_compared() -> None:

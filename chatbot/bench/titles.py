@@ -1,0 +1,13 @@
+"""Titles of the figures from which the size of a deployment follows: whoever measures one, and whoever looks it up."""
+
+from __future__ import annotations
+
+CALLS = "calls of one worker process"
+COST = "processor time for a webhook, answered to the end"
+WEB_MEMORY = "memory of the web process"
+WORKER_MEMORY = "memory of the worker process"
+REMEMBERED_ID = "memory of a remembered id"
+OPEN_WINDOW = "memory of an open window of 5 messages"
+SETTLED_TURN = "memory of a settled turn"
+HISTORY = "memory of a conversation's history of 20 turns"
+SLOW_ANSWER = "memory of each of {:,} slow answers"

@@ -1,0 +1,31 @@
+"""`chatbot bench pages`: write what runs have found as pages of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from chatbot.bench.written import benchmarks, sizing_page
+from chatbot.bench.written.found import read
+from chatbot.bench.written.sizing import Deployment
+
+PICTURES = "benchmarks"
+
+
+def write(files: Sequence[Path], docs: Path, wanted: Deployment) -> int:
+    """Write both pages and the charts into a folder.
+
+    Raises ConfigurationError, and writes nothing, where a figure is missing or an answer was wrong.
+    """
+    found = read(files)
+    pages = {"benchmarks.md": benchmarks.page(found, PICTURES), "sizing.md": sizing_page.page(found, wanted)}
+    pages |= {f"{PICTURES}/{name}": drawn for name, drawn in benchmarks.charts(found).items()}
+    (docs / PICTURES).mkdir(parents=True, exist_ok=True)
+    for old in (docs / PICTURES).glob("*.svg"):
+        old.unlink()  # of a benchmark that is not among these
+    for name, content in pages.items():
+        (docs / name).write_text(content)
+        click.echo(docs / name)
+    return 0
