@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from chatbot.admin import personal
 from chatbot.admin.attempts import Attempts
 from chatbot.admin.credentials import Credentials
+from chatbot.admin.endings import Endings
 from chatbot.admin.guard import Guard
 from chatbot.admin.headers import SecurityHeaders
 from chatbot.admin.login import Login
@@ -38,7 +39,8 @@ class Admin:
         self._credentials = Credentials(settings)
         self._proxies = Proxies(settings.admin_proxy_ips, settings.admin_proxy_header)
         self._key = self._credentials.key(settings.namespace, settings.store_url)
-        self._login = Login(self._credentials, self._proxies, Attempts(store))
+        self._endings = Endings(store)
+        self._login = Login(self._credentials, self._proxies, Attempts(store), self._endings)
 
     def routes(self) -> list[BaseRoute]:
         """Return the pages of the login itself, and the files that all pages share."""
@@ -68,17 +70,20 @@ class Admin:
             guarded.append(route)
         return guarded
 
-    def _known(self, request: Request) -> bool:
+    async def _known(self, request: Request) -> bool:
         """Find out who it is: whom a proxy has logged in, whose session it is, or who is at this machine."""
         request.state.is_open = self._is_open and is_at_this_machine(request)
-        request.state.user = self._proxies.user(request) or self._of_session(request)
+        by_proxy = self._proxies.user(request)
+        request.state.user = by_proxy or await self._of_session(request)
+        # Whom a proxy has logged in is logged out by it.
+        request.state.may_log_out = request.state.user is not None and by_proxy is None
         if request.state.user is None and request.state.is_open:
             request.state.user = "dev"
         return request.state.user is not None
 
-    def _of_session(self, request: Request) -> str | None:
-        user = request.session.get("user")
-        return user if self._credentials.exist and user == self._credentials.user else None
+    async def _of_session(self, request: Request) -> str | None:
+        is_ours = self._credentials.exist and request.session.get("user") == self._credentials.user
+        return await self._endings.user(request.session) if is_ours else None
 
 
 def static(path: str, folder: Path) -> Mount:

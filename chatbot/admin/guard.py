@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -11,14 +12,14 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot.admin.pages import message
-from chatbot.admin.personal import may_show
+from chatbot.admin.personal import may_show, on_one_line
 from chatbot.admin.sessions import SAFE, holds_csrf_token
 from chatbot.web.problems import problem
 
 logger = logging.getLogger(__name__)
 
 #: Sets `request.state.user` and says whether there is one.
-Known = Callable[[Request], bool]
+Known = Callable[[Request], Awaitable[bool]]
 
 
 class Guard:
@@ -29,8 +30,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)  # of HTTP: nothing here speaks over websockets
-        known = self._known(request)
+        known = await self._known(request)
         request.state.shows_personal_data = known and may_show(request)
+        request.state.holds = partial(self._holds, request)
         app = self._app
         if self._needs_login and not known:
             app = _not_known(request)
@@ -38,6 +40,10 @@ class Guard:
             meant, receive = await holds_csrf_token(request)
             app = app if meant else _not_meant(request)
         await app(scope, receive, send)
+
+    async def _holds(self, request: Request) -> bool:
+        """Say whether what was true when the request came is true still: for answers that go on for long."""
+        return await self._known(request) and may_show(request) == request.state.shows_personal_data
 
 
 def _wants_html(request: Request) -> bool:
@@ -54,7 +60,8 @@ def _not_known(request: Request) -> Response:
 
 
 def _not_meant(request: Request) -> Response:
-    logger.warning("%s %s was refused: its CSRF token is missing or wrong", request.method, request.scope["path"])
+    path = on_one_line(request.scope["path"])
+    logger.warning("%s %s was refused: its CSRF token is missing or wrong", request.method, path)
     if not _wants_html(request):
         return problem(403, "the CSRF token is missing or wrong")
     text = "This page was too old, or another site sent you here. Nothing was changed: go back, reload, try again."

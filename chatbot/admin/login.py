@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from chatbot.admin.attempts import Attempts, Try
 from chatbot.admin.credentials import Credentials
+from chatbot.admin.endings import Endings
 from chatbot.admin.pages import message, page
 from chatbot.admin.personal import local
 from chatbot.admin.proxies import Proxies
@@ -21,8 +22,9 @@ logger = logging.getLogger(__name__)
 class Login:
     """Compares, counts and remembers. CSRF tokens were looked at before."""
 
-    def __init__(self, credentials: Credentials, proxies: Proxies, attempts: Attempts) -> None:
+    def __init__(self, credentials: Credentials, proxies: Proxies, attempts: Attempts, endings: Endings) -> None:
         self._credentials, self._proxies, self._attempts = credentials, proxies, attempts
+        self._endings = endings
 
     async def show(self, request: Request) -> Response:
         """Show the form to whoever needs it."""
@@ -50,13 +52,21 @@ class Login:
         return RedirectResponse(local(after), 303)
 
     async def leave(self, request: Request) -> Response:
-        """End the session."""
-        request.session.clear()
+        """End the session, in this browser and wherever its cookie was copied to."""
+        user, request.state.user = request.state.user, None
+        try:
+            await self._endings.end(request.session)
+        except StoreUnavailable as exc:
+            logger.warning("%s logged out, but a copy of the cookie would still hold: %s", user, exc)
+            text = (
+                "This browser has forgotten you. The store does not answer, so a copy of the cookie would still hold."
+            )
+            return message(request, 503, "Logged out here only", text)
+        logger.info("%s logged out", user)
         return RedirectResponse("/login", 303)
 
     def _let_in(self, request: Request, address: str) -> None:
-        request.session.clear()  # with the token of whoever was here before
-        request.session["user"] = self._credentials.user
+        self._endings.begin(request.session, self._credentials.user)
         logger.info("%s logged in from %s", self._credentials.user, address)
 
     def _form(self, request: Request, after: str, error: str = "", status: int = 200) -> Response:

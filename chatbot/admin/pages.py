@@ -52,6 +52,7 @@ def common(request: Request) -> dict[str, Any]:
         "navigation": NAVIGATION,
         "user": getattr(state, "user", None),
         "is_open": getattr(state, "is_open", False),
+        "may_log_out": getattr(state, "may_log_out", False),
         "csrf_token": csrf_token(request),
         "shows_personal_data": getattr(state, "shows_personal_data", False),
     }

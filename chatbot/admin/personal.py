@@ -30,10 +30,13 @@ def looked(request: Request, what: str) -> bool:
     """Say whether personal data may be shown, and log that it was: who, and `what` of."""
     if not may_show(request):
         return False
-    # A path may hold a line end, after which anything could seem to have been logged.
-    said = what if what.isprintable() else repr(what)
-    logger.info("personal data of %s was shown to %s", said, getattr(request.state, "user", None))
+    logger.info("personal data of %s was shown to %s", on_one_line(what), getattr(request.state, "user", None))
     return True
+
+
+def on_one_line(text: str) -> str:
+    """Return a text for the log: after a line end in it, anything could seem to have been logged."""
+    return text if text.isprintable() else repr(text)
 
 
 async def choose(request: Request) -> Response:

@@ -30,9 +30,12 @@ class Proxies:
     def address(self, request: HTTPConnection) -> str:
         """Return where a request comes from: the last address of X-Forwarded-For that is no trusted proxy's."""
         found = _peer(request)
-        forwarded = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
+        forwarded = [part for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
         while forwarded and self._trusted(found):
-            found = forwarded.pop()
+            before = _without_port(forwarded.pop().strip())
+            if ip(before) is None:
+                break  # `unknown`, or made up: the proxy that sent it is all that we know
+            found = before
         return found
 
     def _trusted(self, address: str) -> bool:
@@ -71,6 +74,13 @@ def ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return mapped or parsed
+
+
+def _without_port(address: str) -> str:
+    """Some proxies tell the port, too, which is another one each time: `192.0.2.1:4000`, `[2001:db8::1]:4000`."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address
 
 
 def _peer(request: HTTPConnection) -> str:

@@ -70,7 +70,8 @@ def list_(actor: str, since: str | None, search: str, limit: int, json: bool, st
 def show(letter: str, show_text: bool, json: bool, state: Path) -> int:
     """Show one dead letter with its traceback. LETTER is its id, or the beginning of it.
 
-    The traceback may quote what somebody wrote. Status 1 if there is none.
+    What errors say may quote what somebody wrote, so it is left out, too, without --show-text. Status 1 if there is
+    none.
 
     \b
     Example:
@@ -143,6 +144,31 @@ def drop(letters: tuple[str, ...], everything: bool, yes: bool, json: bool, stat
     return with_service(state, act)
 
 
+@command
+@json_option
+@state_option
+def collect(json: bool, state: Path) -> int:
+    """Write down the dead letters that only the broker knows, so that they can be listed, replayed and dropped here.
+
+    RabbitMQ makes some itself, by a policy's limit of deliveries or time to live; others were given up while the store
+    was down. Each of them is read once, which is a delivery to RabbitMQ, and nothing leaves the broker. Only ordinary
+    messages are meant: turns are in the ledger.
+
+    \b
+    Example:
+        chatbot dead collect && chatbot dead list
+    """
+
+    def act(service: Service) -> int:
+        from chatbot.operations.dead_collect import collect as written
+
+        found = written(service)
+        say(found, found.words(), json)
+        return 0
+
+    return with_service(state, act, broker=True)
+
+
 def _now(service: Service) -> int:
     return service.store.inspect("dead/").now
 
@@ -197,5 +223,5 @@ def _progress(length: int) -> Iterator[Callable[[int], None]]:
 
 
 dead.add_command(list_, "list")
-for each_command in (show, replay, drop):
+for each_command in (show, replay, drop, collect):
     dead.add_command(each_command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from chatbot.admin import looked
+from chatbot.admin.personal import on_one_line
+from chatbot.console.looks import BrokerLook
 from chatbot.console.rendering import Names, down, missing, show
 from chatbot.console.seals import Seals
+from chatbot.console.shared import Shared
 from chatbot.errors import StoreUnavailable
 from chatbot.operations import dead, dead_replay
 from chatbot.operations.conversations import NotFound
@@ -34,10 +36,10 @@ REASONS = 3
 
 
 class DeadLetterPages:
-    """The pages, and what one can do there."""
+    """The pages, and what one can do there. `broker` is the operations page's look: it counts what the broker keeps."""
 
-    def __init__(self, service: Service, seals: Seals) -> None:
-        self._service, self._seals = service, seals
+    def __init__(self, service: Service, seals: Seals, broker: Shared[BrokerLook] | None) -> None:
+        self._service, self._seals, self._broker = service, seals, broker
 
     async def list(self, request: Request) -> Response:
         """Show those that fit a search."""
@@ -56,6 +58,7 @@ class DeadLetterPages:
             letters=found[:MOST],
             more=max(0, len(found) - MOST),
             total=len(everything),
+            uncollected=await self._uncollected(everything),
             actors=sorted({letter.actor for letter in everything}),
             wanted=wanted,
             now=now,
@@ -73,8 +76,7 @@ class DeadLetterPages:
             return missing(request, str(exc))
         except StoreUnavailable:
             return down(request)
-        traceback = shown.traceback if names.shown else without_words(shown.traceback)
-        return show(request, "dead_letter.html", names=names, shown=shown, traceback=traceback)
+        return show(request, "dead_letter.html", names=names, shown=shown)
 
     async def act(self, request: Request) -> Response:
         """Replay or drop those that are chosen. What is dropped is asked for twice."""
@@ -95,7 +97,8 @@ class DeadLetterPages:
         done = dead_replay.replay if act == "replay" else dead_replay.drop
         worked, items, reasons = 0, 0, []
         for letter, number, reason in dead_replay.each(letters, lambda letter: done(self._service, letter)):
-            logger.info("%s: %s of the dead letter %s%s", user, act, letter.id, f" failed: {reason}" if reason else "")
+            failed = on_one_line(f" failed: {reason}") if reason else ""
+            logger.info("%s: %s of the dead letter %s%s", user, act, on_one_line(letter.id), failed)
             worked, items = worked + (not reason), items + number
             reasons += [reason] if reason else []
         verb = "Replayed" if act == "replay" else "Dropped"
@@ -108,6 +111,13 @@ class DeadLetterPages:
     def _names(self, request: Request, what: str) -> Names:
         return Names(seals=self._seals, shown=looked(request, what))
 
+    async def _uncollected(self, known: Sequence[Letter]) -> int:
+        """Return how many dead letters only the broker knows."""
+        seen = await self._broker.get() if self._broker else None
+        declared = self._service.broker.get_declared_queues()
+        kept = sum(queue.dead for queue in seen.queues if queue.name in declared) if seen else 0
+        return max(0, kept - sum(letter.kind == "message" for letter in known))
+
     def _now(self) -> int:
         return self._service.store.inspect("console/").now
 
@@ -118,23 +128,3 @@ def _asked(form: FormData) -> tuple[str, set[str]]:
         if one := form.get(f"{act}_one"):
             return act, {str(one)}
     return str(form.get("act", "")), {str(one) for one in form.getlist("id")}
-
-
-_FRAME = re.compile(r'^  File "[^"]*", line \d+')
-_BETWEEN = ("The above exception was the direct cause", "During handling of the above exception")
-_KIND = re.compile(r"^([\w.]+)(:|$)")
-
-
-def without_words(traceback: str) -> str:
-    """Return a traceback's places and kinds of errors, without what the errors say: that may quote a person."""
-    kept, code = [], False
-    for line in traceback.splitlines():
-        is_frame = bool(_FRAME.match(line))
-        if line.startswith(_BETWEEN):
-            kept += ["", line, ""]
-        elif is_frame or line.startswith("Traceback (most") or (code and line.startswith("    ")):
-            kept.append(line)
-        elif (kind := _KIND.match(line)) and kept and kept[-1].startswith(" "):
-            kept.append(f"{kind[1]}: •••" if kind[2] else kind[1])
-        code = is_frame
-    return "\n".join(kept)

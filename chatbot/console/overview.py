@@ -32,9 +32,9 @@ class Overview:
         self._service, self._seals, self._streams = service, seals, streams
         self.ledger: Shared[LedgerLook] = Shared(LedgerLooks(service).look, pause=LEDGER, patience=PATIENCE)
         look = look_at(service.settings, service.store, service.broker)
-        self._broker: Shared[BrokerLook] | None = None
+        self.broker: Shared[BrokerLook] | None = None
         if look is not None:
-            self._broker = Shared(lambda: broker_look(look), pause=BROKER, patience=PATIENCE)
+            self.broker = Shared(lambda: broker_look(look), pause=BROKER, patience=PATIENCE)
 
     async def show(self, request: Request) -> Response:
         """Show the page as it is now."""
@@ -53,7 +53,7 @@ class Overview:
         return Names(seals=self._seals, shown=looked(request, "open conversations"))
 
     async def _seen(self, names: Names) -> dict[str, Any]:
-        broker, chosen = self._broker, self._service.settings
+        broker, chosen = self.broker, self._service.settings
         if broker is None:
             await self.ledger.get()
         else:

@@ -25,7 +25,7 @@ def routes(service: Service, *, url: str, playground: bool) -> list[BaseRoute]:
     """Return the pages. `url` is how this process reaches the service's own webhooks, for the playground."""
     seals, streams = Seals(service.settings), Streams()
     overview = Overview(service, seals, streams)
-    stories, dead = Stories(service, seals, overview.ledger), DeadLetterPages(service, seals)
+    stories, dead = Stories(service, seals, overview.ledger), DeadLetterPages(service, seals, overview.broker)
     chat = Playground(service, seals, streams, url if playground else "")
     return [
         static("/static/console", STATIC),
@@ -37,7 +37,7 @@ def routes(service: Service, *, url: str, playground: bool) -> list[BaseRoute]:
         Route("/conversations/{conversation}/{message}", stories.message),
         Route("/dead-letters", dead.list, methods=["GET"]),
         Route("/dead-letters", dead.act, methods=["POST"]),
-        Route("/dead-letters/{letter}", dead.show),
+        Route("/dead-letters/{letter:path}", dead.show),
         Route("/playground", chat.show, methods=["GET"]),
         Route("/playground", chat.say, methods=["POST"]),
         Route("/playground/events", chat.events),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -33,7 +34,8 @@ class Names:
         """Return a text in which names stand, the longest first: one may be a part of another."""
         if not self.shown:
             for name in sorted(filter(None, names), key=len, reverse=True):
-                text = text.replace(name, masked(name))
+                # As a word of its own: a message may be called 1.
+                text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", masked(name), text)
         return text
 
     def conversation(self, subject: str) -> str:

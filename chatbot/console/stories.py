@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from anyio.to_thread import run_sync
 from msgspec import Struct
@@ -17,7 +16,7 @@ from chatbot.console.seals import Seals
 from chatbot.console.shared import Shared
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware import events
-from chatbot.operations.conversations import NotFound, conversation, mailboxes
+from chatbot.operations.conversations import NotFound, conversation, mailboxes, message_id_of
 from chatbot.operations.explain import Story, explain
 from chatbot.operations.inspect import Inspection, inspect
 
@@ -124,7 +123,7 @@ class Stories:
             if event.what == "decided" and event.key == inbox and event.item_id:
                 known = found.get(event.item_id)
                 said = Said(
-                    message_id=_message_id(event.item_id),
+                    message_id=message_id_of(event.item_id),
                     at=known.at if known else one.at,
                     outcome=known.outcome if known else event.outcome,
                     times=known.times + 1 if known else 1,
@@ -133,13 +132,12 @@ class Stories:
         return list(found.values())[::-1][:MOST]
 
 
-def _message_id(item_id: str) -> str:
-    """Return the provider's id in an item id: its first three parts are the conversation."""
-    parts = item_id.split(":")
-    return unquote(parts[3]) if len(parts) > 3 else item_id
-
-
 def _known(stories: list[Story]) -> list[str]:
     """Return the names that the lines of these stories may hold."""
-    found = [name for story in stories for name in (story.conversation, story.item_id, story.message_id) if name]
+    found = [
+        name
+        for story in stories
+        for name in (story.conversation, story.item_id, story.message_id, story.related)
+        if name
+    ]
     return found + [story.conversation.split(":", 2)[-1] for story in stories if story.conversation]

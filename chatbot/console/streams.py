@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-#: s after which a stream ends. The browser asks again, and so has to be logged in still.
+#: s after which a stream ends, and the browser asks again.
 LONGEST = 600.0
+#: s after which a session that has ended shows nothing more, nor one that may no longer see personal data.
+CHECK = 5.0
 #: s without a change after which a stream says that it lives.
 SILENCE = 15.0
 #: s between two looks at whether the server stops.
@@ -44,7 +46,12 @@ class Streams:
 
 async def _events(request: Request, part: Callable[[], Awaitable[str]], pause: float) -> AsyncIterator[str]:
     last, said, ends = "", time.monotonic(), time.monotonic() + LONGEST
+    checked = said
     while time.monotonic() < ends and not _stopping(request):
+        if time.monotonic() - checked > CHECK:
+            checked = time.monotonic()
+            if not await request.state.holds():
+                return
         now = await part()
         if now != last:
             last, said = now, time.monotonic()

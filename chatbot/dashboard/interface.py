@@ -11,11 +11,14 @@ from dramatiq.common import q_name
 from dramatiq.message import Message
 
 from chatbot.admin.personal import masked
+from chatbot.admin.tracebacks import kind
 from chatbot.dashboard.look import Counts, Gone, Kept, Look, Tab
 
 _TABS: dict[str, Tab] = {".DQ": "delayed", ".XQ": "failed"}
 #: Options whose words are ours or Dramatiq's, never a person's.
-_HARMLESS = frozenset({"outcome", "worker", "redis_message_id"})
+_HARMLESS = frozenset({"outcome", "worker", "redis_message_id", "eta", "requeue_timestamp"})
+#: A number that is longer may be one of a telephone; one with a point, a place.
+_LONGEST_NUMBER = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +111,7 @@ def _shown(kept: Kept) -> Message[Any]:
         queue_name=message.queue_name,
         actor_name=message.actor_name,
         args=message.args if shows else tuple(_mask(arg) for arg in message.args),
-        kwargs=message.kwargs if shows else {name: _mask(value) for name, value in message.kwargs.items()},
+        kwargs=message.kwargs if shows else _mask(message.kwargs),
         options=options | _told(kept),
         message_id=message.message_id,
         message_timestamp=message.message_timestamp,
@@ -120,7 +123,7 @@ def _told(kept: Kept) -> dict[str, Any]:
     if letter is None:
         return {}
     shows = viewing.get().shows_personal_data
-    error = letter.error if shows else letter.error.partition("(")[0]
+    error = letter.error if shows else kind(letter.error)
     told = {"error": error, "attempts": letter.attempts, "worker": letter.worker, "failed": _time(letter.last_at)}
     return told | ({"traceback": letter.traceback} if shows else {})
 
@@ -140,11 +143,13 @@ def _mask_option(name: str, value: Any) -> Any:
 
 
 def _mask(value: Any) -> Any:
-    """Mask every text in a value, wherever it is; names of fields stay."""
+    """Mask every text and every long number in a value, wherever it is; names of fields stay."""
     if isinstance(value, dict):
-        return {name: _mask(one) for name, one in value.items()}
+        return {name if name.isidentifier() else masked(name): _mask(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_mask(one) for one in value]
+    if isinstance(value, float) or (isinstance(value, int) and len(str(abs(value))) > _LONGEST_NUMBER):
+        return masked(str(value))
     return masked(value) if isinstance(value, str) else value
 
 

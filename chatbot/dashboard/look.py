@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
@@ -57,6 +58,14 @@ class Kept:
     letter: DeadLetter | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buried:
+    """The dead letters of a queue as a broker keeps them, and how many of them nobody can read."""
+
+    letters: Sequence[DeadLetter]
+    unreadable: int = 0
+
+
 class Look(Protocol):
     """One broker. Everything raises dramatiq's BrokerConnectionError, or StoreUnavailable."""
 
@@ -78,8 +87,18 @@ class Look(Protocol):
     def remove(self, queue: str, tab: Tab, kept: Kept) -> bool:
         """Take a message out for good; say whether it was there."""
 
+    def buried(self, queue: str) -> Buried:
+        """Return the dead letters that the broker itself keeps of a queue, the oldest first. On RabbitMQ that is a
+        delivery of each of them: it is for an operator who asks for it."""
+
+    def remove_copy(self, letter: DeadLetter) -> bool:
+        """Remove what the broker keeps of a dead letter of the journal; say whether it was there."""
+
     def remark(self, queue: str | None, tab: Tab) -> str:
         """Say what one should know of this page; None is the page of all queues."""
+
+    def hides(self, tab: Tab) -> bool:
+        """Say whether messages of a tab cannot be shown, however many there are."""
 
 
 def read(message_id: str, body: bytes) -> Kept:
@@ -91,6 +110,25 @@ def read(message_id: str, body: bytes) -> Kept:
     except Exception:  # there is no end to what bytes may be
         return Kept(id=message_id, message=None, body=body)
     return Kept(id=message_id, message=message, body=body)
+
+
+def told_by_broker(message: Message[Any], queue: str, error: str, at: int) -> DeadLetter:
+    """Return a dead letter as far as a broker knows it: without the worker, and where it broke."""
+    retries = message.options.get("retries")
+    return DeadLetter(
+        message_id=message.message_id,
+        actor=message.actor_name,
+        queue=queue,
+        args=list(message.args),
+        kwargs=dict(message.kwargs),
+        error=error,
+        traceback="",
+        attempts=max(1, retries) if isinstance(retries, int) else 1,
+        worker="unknown",
+        first_at=message.message_timestamp,
+        last_at=at,
+        options={name: value for name, value in message.options.items() if name not in OF_A_DELIVERY},
+    )
 
 
 def requeue(broker: Admission, look: Look, queue: str, message_id: str) -> None:

@@ -18,12 +18,10 @@ from starlette.types import ASGIApp
 
 from chatbot.admin.access import static
 from chatbot.admin.pages import common, message
-from chatbot.admin.personal import looked
-from chatbot.brokers.rabbitmq import RabbitmqBroker
+from chatbot.admin.personal import looked, on_one_line
 from chatbot.brokers.redis import RedisBroker
 from chatbot.dashboard.interface import Viewing, split
 from chatbot.dashboard.look import TABS, Gone, Look, Tab, Unreadable, delete, requeue
-from chatbot.dashboard.rabbitmq_look import RabbitmqLook
 from chatbot.dashboard.redis_look import RedisLook
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware.dead_letters import DeadLetters
@@ -62,8 +60,12 @@ def look_at(settings: Settings, store: Store, broker: Admission) -> Look | None:
     letters = DeadLetters(store)
     if isinstance(broker, RedisBroker):
         return RedisLook(broker, letters)
-    if isinstance(broker, RabbitmqBroker):
-        return RabbitmqLook(broker, letters, settings.rabbitmq_management_url)
+    if find_spec("pika"):  # without it, no broker can be one
+        from chatbot.brokers.rabbitmq import RabbitmqBroker
+        from chatbot.dashboard.rabbitmq_look import RabbitmqLook
+
+        if isinstance(broker, RabbitmqBroker):
+            return RabbitmqLook(broker, letters, settings.rabbitmq_management_url)
     return None
 
 
@@ -103,7 +105,7 @@ class _Dashboard:
             raise Answered(404, "Not here", f"There is no queue {name}.")
         shown = name is not None and looked(request, _place(request))
         remark = self._look.remark(name, tab)
-        unseen = name is not None and isinstance(self._look, RabbitmqLook) and tab != "failed"
+        unseen = name is not None and self._look.hides(tab)
         viewed = Viewing(page=common(request), shows_personal_data=shown, remark=remark, unseen=unseen)
         app, rendered = self._mounted
         return await rendered(app, request, viewed)
@@ -191,5 +193,5 @@ def _check_query(request: Request) -> None:
 
 
 def _done(request: Request, what: str, queue: str, tab: Tab, message_id: str) -> Response:
-    logger.info("%s %s the message %s of %s (%s)", request.state.user, what, message_id, queue, tab)
+    logger.info("%s %s the message %s of %s (%s)", request.state.user, what, on_one_line(message_id), queue, tab)
     return RedirectResponse(f"{PREFIX}/queues/{queue}/{tab}", 303)

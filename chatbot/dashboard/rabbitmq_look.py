@@ -6,7 +6,11 @@ lose it. So those that wait are counted only. An operator who removes a dead let
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pika.exceptions
@@ -16,7 +20,18 @@ from dramatiq.message import Message
 
 from chatbot.brokers import rabbitmq_delays as delays
 from chatbot.brokers.rabbitmq import RabbitmqBroker
-from chatbot.dashboard.look import PAGE, Counts, Kept, Seen, Tab, drop_letter, letter_of, read
+from chatbot.dashboard.look import (
+    PAGE,
+    Buried,
+    Counts,
+    Kept,
+    Seen,
+    Tab,
+    drop_letter,
+    letter_of,
+    read,
+    told_by_broker,
+)
 from chatbot.dashboard.management import Management
 from chatbot.middleware.dead_letters import DeadLetter, DeadLetters
 
@@ -32,6 +47,10 @@ _UNSEEN = (
 )
 _LADDER = "Delayed messages of all queues wait here; RabbitMQ moves each of them to its queue at its time."
 _LETTERS = "These are from the journal of dead letters. The newest 1,000 are in it, for 30 days."
+_STRAYS = (
+    " RabbitMQ has {count} more than the journal: those that it made itself, by a policy's limit of deliveries or time "
+    "to live, and what nobody can read. The command chatbot dead collect writes down what can be read."
+)
 _WORKERS = "Workers are shown when CHATBOT_RABBITMQ_MANAGEMENT_URL leads to the management API."
 
 
@@ -85,13 +104,44 @@ class RabbitmqLook:
         taken = self._take(queue, kept.id)
         return drop_letter(self._letters, kept.letter) or taken
 
+    def buried(self, queue: str) -> Buried:
+        """Return up to 1,000, those too that RabbitMQ itself made dead letters: by a limit of deliveries or a time to
+        live that a policy gives."""
+        letters: dict[str, DeadLetter] = {}
+        unreadable = 0
+        with self._opened() as channel:
+            for method, properties, body in _gotten(channel, queue):
+                message = read("", body).message
+                if message is None:
+                    unreadable += 1
+                else:
+                    error, at = _death(properties)
+                    letters.setdefault(message.message_id, told_by_broker(message, queue, error, at))
+                if _often_taken(properties):
+                    self._put_at_the_end(channel, queue, method, body)
+        return Buried(letters=list(letters.values()), unreadable=unreadable)
+
+    def remove_copy(self, letter: DeadLetter) -> bool:
+        """Remove the oldest: a copy that was published since may have failed, too."""
+        return self._take(q_name(letter.queue), letter.message_id)
+
     def remark(self, queue: str | None, tab: Tab) -> str:
         """Say what cannot be shown, and where it is told."""
         if queue is None:
             return "" if self._management else _WORKERS
         if queue == delays.PREFIX:
             return _LADDER
-        return _LETTERS if tab == "failed" else _UNSEEN
+        return _LETTERS + self._strays(queue) if tab == "failed" else _UNSEEN
+
+    def hides(self, tab: Tab) -> bool:
+        """Dead letters are in the journal; of the others only the numbers are known."""
+        return tab != "failed"
+
+    def _strays(self, queue: str) -> str:
+        written, there = sum(q_name(letter.queue) == queue for letter in self._letters.letters()), 0
+        with self._opened() as channel:
+            there = channel.queue_declare(xq_name(queue), passive=True).method.message_count
+        return _STRAYS.format(count=there - written) if there > written else ""
 
     def _declared_counts(self) -> dict[str, int]:
         names = [each for name in self._broker.get_declared_queues() for each in (name, dq_name(name), xq_name(name))]
@@ -110,32 +160,55 @@ class RabbitmqLook:
 
     def _take(self, queue: str, message_id: str) -> bool:
         """Take a message from the dead letters of a queue; the others go back to their places when the channel ends."""
+        with self._opened() as channel:
+            for method, properties, body in _gotten(channel, queue):
+                message = read("", body).message
+                if message is not None and message.message_id == message_id:
+                    channel.basic_ack(method.delivery_tag)
+                    channel.close()  # its answer says that the server has read what was sent before
+                    return True
+                if _often_taken(properties):
+                    self._put_at_the_end(channel, queue, method, body)
+        return False
+
+    def _put_at_the_end(self, channel: Any, queue: str, method: Any, body: bytes) -> None:
+        self._broker.bury(queue, body)
+        channel.basic_ack(method.delivery_tag)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """Lend a channel; whatever was taken on it goes back with it. A queue that is not there is an empty one."""
         try:
             with self._broker.nodes.channel("operator") as channel:
-                for _ in range(MOST):
-                    method, properties, body = channel.basic_get(xq_name(queue))
-                    if method is None:
-                        return False
-                    kept = read("", body)
-                    wanted = kept.message is not None and kept.message.message_id == message_id
-                    if not wanted and _often_taken(properties):
-                        self._broker.bury(queue, body)
-                    elif not wanted:
-                        continue
-                    channel.basic_ack(method.delivery_tag)
-                    if wanted:
-                        channel.close()  # its answer says that the server has read what was sent before
-                        return True
+                yield channel
         except ConnectionClosed as exc:
             if getattr(exc.message, "reply_code", None) != 404:
                 raise
-        return False
 
 
 def _counts(name: str, counts: dict[str, int], letters: int) -> Counts:
     waiting, delayed, dead = (counts.get(each, 0) for each in (name, dq_name(name), xq_name(name)))
     # Either may know more: a letter was not written while the store was down, or the server has lost its queue.
     return Counts(name=name, waiting=waiting, delayed=delayed, dead=max(dead, letters))
+
+
+def _gotten(channel: Any, queue: str) -> Iterator[tuple[Any, Any, bytes]]:
+    """Yield the dead letters of a queue, the oldest first."""
+    for _ in range(MOST):
+        method, properties, body = channel.basic_get(xq_name(queue))
+        if method is None:
+            return
+        yield method, properties, body
+
+
+def _death(properties: Any) -> tuple[str, int]:
+    """Return why and when (ms) RabbitMQ made a message a dead letter, as the header x-death tells:
+    https://www.rabbitmq.com/docs/dlx#effects."""
+    deaths = (properties.headers or {}).get("x-death") or [{}]
+    reason, at = deaths[0].get("reason"), deaths[0].get("time")
+    when = at.replace(tzinfo=UTC).timestamp() if isinstance(at, datetime) else time.time()
+    # What a worker rejects looks the same, whatever it was that it could not do.
+    return "unknown" if reason in (None, "rejected") else f"RabbitMQ: {reason}", round(when * 1000)
 
 
 def _often_taken(properties: Any) -> bool:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from dramatiq.common import q_name
+
 from chatbot.brokers.redis import RedisBroker
 from chatbot.brokers.redis_clients import wrapped
-from chatbot.dashboard.look import PAGE, Counts, Kept, Seen, Tab, drop_letter, letter_of, read
-from chatbot.middleware.dead_letters import DeadLetters
+from chatbot.dashboard.look import (
+    PAGE,
+    Buried,
+    Counts,
+    Kept,
+    Seen,
+    Tab,
+    drop_letter,
+    letter_of,
+    read,
+    told_by_broker,
+)
+from chatbot.middleware.dead_letters import DeadLetter, DeadLetters
 
 _HASH = {"standard": ".msgs", "delayed": ".DQ.msgs", "failed": ".XQ.msgs"}
 
@@ -82,9 +96,46 @@ class RedisLook:
             drop_letter(self._letters, kept.letter)
         return bool(there)
 
+    def buried(self, queue: str) -> Buried:
+        """Return all of them: what was not written down while the store was down is here only."""
+        letters, unreadable = [], 0
+        for kept, at in self._oldest_first(queue):
+            if kept.message is None:
+                unreadable += 1
+            else:
+                letters.append(told_by_broker(kept.message, queue, "unknown", at))
+        return Buried(letters=letters, unreadable=unreadable)
+
+    def remove_copy(self, letter: DeadLetter) -> bool:
+        """Remove the oldest: a copy that was published since may have failed, too."""
+        queue, wanted = q_name(letter.queue), letter.message_id
+        of_letter = (
+            kept for kept, _ in self._oldest_first(queue) if kept.message and kept.message.message_id == wanted
+        )
+        found = next(of_letter, None)
+        return found is not None and self.remove(queue, "failed", found)
+
+    def _oldest_first(self, queue: str) -> Iterator[tuple[Kept, int]]:
+        """Yield dead letters, and when (ms) they became that."""
+        key, start = f"{self._key(queue)}.XQ", 0
+        while True:
+            with wrapped():
+                page = self._broker.client.zrange(key, start, start + PAGE - 1, withscores=True)
+                bodies = self._broker.client.hmget(f"{key}.msgs", [one for one, _ in page]) if page else []
+            for (one, at), body in zip(page, bodies, strict=True):
+                if body is not None:
+                    yield read(_text(one), body), round(at)
+            if len(page) < PAGE:
+                return
+            start += PAGE
+
     def remark(self, queue: str | None, tab: Tab) -> str:
         """Nothing is hidden here."""
         return ""
+
+    def hides(self, tab: Tab) -> bool:
+        """Nothing is hidden here."""
+        return False
 
     def _ids(self, queue: str, tab: Tab, start: int) -> tuple[list[bytes], list[bytes]]:
         """Return the ids of a page, and those that stand before the first one."""

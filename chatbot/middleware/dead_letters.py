@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SUBJECT = "dead letters"
+#: Dead letters that are kept.
+MOST = 1_000
 #: Options that a delivery leaves in its message.
 OF_A_DELIVERY = {
     "retries", "waits", "redelivered", "traceback", "requeue_timestamp", "eta", "outcome", "redis_message_id",
@@ -60,16 +62,20 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 class DeadLetters(Middleware):
     """Writes down every message that is rejected: the newest `most`, none older than `ttl`."""
 
-    def __init__(self, store: Store, *, most: int = 1_000, ttl: Duration = timedelta(days=30)) -> None:
+    def __init__(self, store: Store, *, most: int = MOST, ttl: Duration = timedelta(days=30)) -> None:
         self._store, self._most, self._ttl = store, most, ms(ttl)
 
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:
-        # Not msgspec: an argument may hold half of a surrogate pair, which is no UTF-8 but can be escaped.
-        letter = json.dumps(msgspec.to_builtins(_letter(message), enc_hook=repr)).encode()
         try:
-            self._store.remember(_SUBJECT, message.message_id, letter, self._most, self._ttl)
+            self.write(_letter(message))
         except StoreUnavailable as exc:
             logger.warning("the dead letter %s is in the broker's queue only: %s", message.message_id, exc)
+
+    def write(self, letter: DeadLetter) -> None:
+        """Write down a dead letter, in the place of an older one of the same message. Raises StoreUnavailable."""
+        # Not msgspec: an argument may hold half of a surrogate pair, which is no UTF-8 but can be escaped.
+        told = json.dumps(msgspec.to_builtins(letter, enc_hook=repr)).encode()
+        self._store.remember(_SUBJECT, letter.message_id, told, self._most, self._ttl)
 
     def letters(self) -> list[DeadLetter]:
         """Return the dead letters, newest first. Raises StoreUnavailable."""

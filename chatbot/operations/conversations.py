@@ -65,6 +65,12 @@ def item_of(subject: str, message_id: str) -> str:
     return dedupe_key(*subject.split(":", 2), message_id)
 
 
+def message_id_of(item_id: str) -> str:
+    """Return the provider's id in an item id, whose first three parts are the conversation."""
+    parts = item_id.split(":")
+    return unquote(parts[3]) if len(parts) > 3 else item_id
+
+
 def subject_of(item_id: str) -> str:
     """Return the conversation in an item id; empty if it is none."""
     parts = [unquote(part) for part in item_id.split(":")]

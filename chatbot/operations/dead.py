@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from chatbot.admin.tracebacks import kind, without_words
 from chatbot.middleware.dead_letters import DeadLetter, DeadLetters
 from chatbot.middleware.pump import message_id
 from chatbot.operations.bodies import fields, id_of, text_of
@@ -45,7 +46,8 @@ class Content(Struct, frozen=True, kw_only=True):
 
 
 class Shown(Struct, frozen=True, kw_only=True):
-    """All of a dead letter. `args` and `kwargs`, texts, and what the error said, may quote what somebody wrote."""
+    """All of a dead letter. `args` and `kwargs`, texts, and what its errors said, may quote what somebody wrote: they
+    are left out unless asked for."""
 
     letter: Letter
     traceback: str
@@ -123,7 +125,7 @@ def _of_message(letter: DeadLetter) -> Letter:
         id=letter.message_id,
         kind="message",
         actor=letter.actor,
-        error=letter.error.partition("(")[0],
+        error=kind(letter.error),
         attempts=letter.attempts,
         worker=letter.worker,
         first_at=letter.first_at,
@@ -133,16 +135,21 @@ def _of_message(letter: DeadLetter) -> Letter:
 
 
 def show(service: Service, letter: Letter, *, show_text: bool = False) -> Shown:
-    """Return all of a dead letter. Raises NotFound if it is gone."""
+    """Return a dead letter, with what people and errors said if asked for it. Raises NotFound if it is gone."""
     if letter.key is not None:
         grave = grave_of(service, letter)
         reason = fields(grave.reason)
         contents = [_content(entry, show_text) for entry in grave.entries]
-        traceback = str(reason.get("traceback", ""))
-        return Shown(letter=letter, traceback=traceback, said=str(reason.get("message", "")), contents=contents)
+        traceback, said = _told(str(reason.get("traceback", "")), str(reason.get("message", "")), show_text)
+        return Shown(letter=letter, traceback=traceback, said=said, contents=contents)
     message = message_of(service, letter)
     args, kwargs = (message.args, message.kwargs) if show_text else (None, None)
-    return Shown(letter=letter, traceback=message.traceback, said=message.error, args=args, kwargs=kwargs)
+    traceback, said = _told(message.traceback, message.error, show_text)
+    return Shown(letter=letter, traceback=traceback, said=said, args=args, kwargs=kwargs)
+
+
+def _told(traceback: str, said: str, show_text: bool) -> tuple[str, str]:
+    return (traceback, said) if show_text else (without_words(traceback), "")
 
 
 def _content(entry: Entry, show_text: bool) -> Content:

@@ -9,12 +9,13 @@ from msgspec import Struct
 from chatbot.channels.identity import dedupe_key
 from chatbot.middleware import events
 from chatbot.middleware.dead_letters import DeadLetters
-from chatbot.middleware.events import Happened
-from chatbot.operations import explain_events
+from chatbot.middleware.events import Event, Happened
+from chatbot.operations import explain_events, explain_unanswered
 from chatbot.operations.bodies import text_of
 from chatbot.operations.conversations import NotFound, conversation, item_of, mailboxes, subject_of
 from chatbot.operations.explain_events import Line
 from chatbot.service import Service
+from chatbot.stores.base import MailboxState
 from chatbot.stores.operators import Trace
 
 
@@ -42,6 +43,8 @@ class Story(Struct, frozen=True, kw_only=True):
     lines: list[Line] = []
     replies: list[Reply] = []
     journal: str = "complete"
+    #: The edit, the deletion, or the message of one, that its verdict names.
+    related: str | None = None
 
 
 def explain(service: Service, message_id: str, given: str | None = None, *, show_text: bool = False) -> list[Story]:
@@ -100,7 +103,8 @@ def _spelled(service: Service, message_id: str) -> list[tuple[str, str]]:
 def _missing(message_id: str) -> NotFound:
     return NotFound(
         f"nothing is known of the message {message_id!r}: the journal goes back 7 days at most, and the ledger "
-        "remembers an id for CHATBOT_MESSAGE_TTL_S; give --conversation CHANNEL:ID to ask the ledger itself"
+        "remembers an id for CHATBOT_MESSAGE_TTL_S; give --conversation CHANNEL:ID to ask the ledger itself. What asks "
+        "for no turn (a status, a reaction, an echo) never gets there: the webhook's answer counts it as ignored"
     )
 
 
@@ -110,11 +114,14 @@ def _item_story(service: Service, message_id: str, subject: str, item_id: str, s
     state, trace = service.store.inspect(key), service.store.trace(key, item_id)
     all_told = events.happened(service.store, subject=subject)
     told = explain_events.of_item(all_told, key, item_id, trace)
-    lines = [*explain_events.facts(trace, state), *(explain_events.line(one) for one in told)]
+    lines = [*explain_events.facts(trace, state), *(explain_events.line(one, item_id=item_id) for one in told)]
     ended = [one.event for one in told if one.event.what == "ended" and one.event.outcome == "settled"]
     turn = next((e.turn_id for e in ended if e.turn_id), None)
     replies = [_reply(service, name, show_text) for e in ended for name in e.follow_ups]
     delivery = [one for e in ended for name in e.follow_ups for one in _delivery(service, all_told, name)]
+    verdict, related = _verdict(service, key, trace, state), None
+    if trace.epoch in (None, -1):
+        verdict, related = explain_unanswered.verdict(told, item_id) or (verdict, None)
     return Story(
         message_id=message_id,
         conversation=subject,
@@ -122,27 +129,33 @@ def _item_story(service: Service, message_id: str, subject: str, item_id: str, s
         turn_id=turn,
         epoch=trace.epoch,
         remembered_for=trace.ttl or None,
-        duplicates=sum(one.event.what == "decided" and one.event.outcome == "duplicate" for one in told),
+        duplicates=sum(_is_repeat(one.event, item_id) for one in told),
         now=state.now,
-        verdict=_verdict(service, key, trace, state.size),
+        verdict=verdict,
         text=_text(service, key, trace) if show_text else None,
         lines=explain_events.in_order([*lines, *delivery], show_text=show_text),
         replies=replies,
         journal=_completeness(told),
+        related=related,
     )
 
 
-def _verdict(service: Service, key: str, trace: Trace, size: int) -> str:
+def _verdict(service: Service, key: str, trace: Trace, state: MailboxState) -> str:
     if trace.epoch is None:
         return "forgotten by the ledger"
     if trace.epoch == -1:
         return "withdrawn, or an edit of another message"
     if trace.epoch == 0:
-        in_turn = trace.place is not None and trace.place < size
-        return f"in the open turn, which is {service.store.inspect(key).state}" if in_turn else "waiting in the window"
+        if trace.place is not None and trace.place < state.size:
+            return f"in the open turn, which is {state.state}"
+        return "waiting behind the turn before it" if state.size else "waiting in the window"
     if trace.outcome == "dead" or any(grave.epoch == trace.epoch for grave in service.store.graves(key)):
         return "a dead letter"
     return "completed"
+
+
+def _is_repeat(event: Event, item_id: str) -> bool:
+    return event.what == "decided" and event.outcome == "duplicate" and event.item_id == item_id
 
 
 def _completeness(told: Sequence[Happened]) -> str:

@@ -50,10 +50,11 @@ def _without_text(line: Line) -> Line:
     return Line(at=line.at, text=line.text, source=line.source)
 
 
-def line(one: Happened, prefix: str = "") -> Line:
-    """Return an event in words."""
-    said = one.event.said or None
-    return Line(at=one.at, text=prefix + _WORDS[one.event.what](one.event), said=said)
+def line(one: Happened, prefix: str = "", item_id: str = "") -> Line:
+    """Return an event in words, from the point of view of an item if one is given."""
+    event, said = one.event, one.event.said or None
+    changed = _CHANGED.get(event.outcome) if item_id and event.of == item_id != event.item_id else None
+    return Line(at=one.at, text=prefix + (changed or _WORDS[event.what](event)), said=said)
 
 
 def facts(trace: Trace, state: MailboxState) -> Iterator[Line]:
@@ -89,13 +90,33 @@ def _decided(event: Event) -> str:
     if event.outcome == "absorbed":
         return f"accepted into the window of {event.key} (Dramatiq message {event.message_id})"
     if event.outcome == "duplicate" and event.item_id:
-        original = f"turn {event.of} had settled it" if event.of else "its original was open"
+        # Of an edit that was made before, it names the edit's message.
+        settled = f"turn {event.of} had settled it" if event.of.isdecimal() else "it was made before"
+        original = settled if event.of else "its original was open"
         return f"came again, and was suppressed: {original} (Dramatiq message {event.message_id})"
     if event.outcome == "duplicate":
         return f"{event.message_id} was suppressed as {event.by}: it repeats {event.of or 'a call before it'}"
     if event.outcome == "overflow":
         return "refused: too much waits in this conversation; its sender was asked to send it again"
+    if event.outcome in _CHANGES:
+        return f"{_CHANGES[event.outcome]} (Dramatiq message {event.message_id})"
     return f"{event.message_id} was {event.outcome} ({event.by}, {event.actor})"
+
+
+#: What an edit or a deletion was told, and what its message is told of it.
+_CHANGES = {
+    "amended": "came as an edit of a message that still waited, and has taken its place",
+    "withdrawn": "came as a deletion of a message that still waited, and has taken it out",
+    "late": "came as a deletion, and was ignored: its message was in a turn already, or never here",
+}
+_CHANGED = {
+    "amended": "an edit has taken its place in the window",
+    "withdrawn": "a deletion has taken it out of the window: nobody is asked about it",
+    "late": "a deletion came too late, and was ignored",
+    "absorbed": "an edit came when its turn had been formed, so it is a message of its own",
+    "duplicate": "an edit or a deletion of it came again, and was suppressed",
+    "overflow": "an edit of it was refused: too much waits in this conversation",
+}
 
 
 _BEGAN = {

@@ -9,6 +9,7 @@ import time
 import httpx
 from msgspec import Struct
 
+from chatbot.dashboard.pages import look_at
 from chatbot.errors import ConfigurationError
 from chatbot.middleware import events
 from chatbot.middleware.dead_letters import DeadLetter, DeadLetters
@@ -24,7 +25,7 @@ WRITTEN = 2 * PAUSE
 REMAINS = (
     "hashes of the ids of completed messages, for CHATBOT_MESSAGE_TTL_S after their turn: a resend is a duplicate",
     "claim checks in the broker's queues, which name the conversation, until a worker takes and drops them",
-    "messages of other actors in the broker's own dead-letter queues, until it drops them",
+    "messages of other actors in the broker's own dead-letter queues that our journal does not know, for a week",
     "what the provider, the responder, your logs and your backups keep",
 )
 
@@ -59,15 +60,14 @@ class Forgotten(Struct, frozen=True, kw_only=True):
 def forget(service: Service, given: str, *, url: str = "") -> Forgotten:
     """Erase a conversation. `url` is a `chatbot dev` whose shown replies are erased as well.
 
-    Raises NotFound if nothing is known of it; what is running has no further effect.
+    Raises NotFound if nothing is known of it, and BrokerConnectionError if only dead letters of other actors are left;
+    what is running has no further effect.
     """
     store, subject = service.store, conversation(service, given)
     inbox, outbox = mailboxes(service, subject)
     history = len(store.recall(subject))
     # The inbox first: then no run that ends in between can leave replies.
     messages, replies = store.forget(inbox), store.forget(outbox)
-    letters = [letter for letter in DeadLetters(store).letters() if _mentions(letter, subject)]
-    DeadLetters(store).drop([letter.message_id for letter in letters])
     time.sleep(WRITTEN)
     return Forgotten(
         conversation=subject,
@@ -75,9 +75,21 @@ def forget(service: Service, given: str, *, url: str = "") -> Forgotten:
         replies=replies,
         history=history,
         notes=events.erase(store, subject),
-        letters=len(letters),
+        # The last, as it needs the broker.
+        letters=_erase_letters(service, subject),
         shown_replies=_erase_shown(url, subject) if url else None,
     )
+
+
+def _erase_letters(service: Service, subject: str) -> int:
+    """Erase dead letters of other actors, from the broker first: it is found through the journal only."""
+    journal = DeadLetters(service.store)
+    letters = [letter for letter in journal.letters() if _mentions(letter, subject)]
+    look = look_at(service.settings, service.store, service.broker) if letters else None
+    if look is not None:
+        for letter in reversed(letters):
+            look.remove_copy(letter)
+    return journal.drop([letter.message_id for letter in letters])
 
 
 def _mentions(letter: DeadLetter, subject: str) -> bool:

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from chatbot.admin import Admin, looked, page
-from chatbot.settings import read
+from chatbot.settings import Settings, read
 from chatbot.stores.memory import ManualClock, MemoryStore
 from chatbot.web.problems import HANDLERS
 from tests.admin.browser import PASSWORD, Browser, browsing
@@ -29,6 +29,7 @@ async def home(request: Request) -> Response:
 
 
 async def person(request: Request) -> Response:
+    request.app.state.seen.append(request)
     return PlainTextResponse("Maria" if looked(request, request.query_params.get("of", "the person")) else "•••")
 
 
@@ -43,11 +44,16 @@ class House:
     def __init__(self, **settings: str) -> None:
         self.clock = ManualClock()
         self.store = MemoryStore(clock=self.clock)
+        #: Requests for /person.
+        self.seen: list[Request] = []
         self._settings = {"CHATBOT_ADMIN_PASSWORD": HASHED} | settings
 
-    def app(self, *, is_open: bool = False, **settings: str) -> Starlette:
+    def settings(self, **settings: str) -> Settings:
         urls = {"CHATBOT_BROKER_URL": "redis://127.0.0.1/0", "CHATBOT_STORE_URL": "redis://127.0.0.1/1"}
-        admin = Admin(read(urls | self._settings | settings), self.store, is_open=is_open)
+        return read(urls | self._settings | settings)
+
+    def app(self, *, is_open: bool = False, **settings: str) -> Starlette:
+        admin = Admin(self.settings(**settings), self.store, is_open=is_open)
         routes = [
             Route("/", home),
             Route("/person", person),
@@ -55,7 +61,9 @@ class House:
             Mount("/below", routes=[Route("/home", home), Route("/act", act, methods=["POST"])]),
         ]
         handlers: Any = dict(HANDLERS)
-        return Starlette(routes=[*admin.routes(), *admin.protect(routes)], exception_handlers=handlers)
+        app = Starlette(routes=[*admin.routes(), *admin.protect(routes)], exception_handlers=handlers)
+        app.state.seen = self.seen
+        return app
 
 
 @pytest.fixture

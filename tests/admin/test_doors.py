@@ -44,7 +44,9 @@ def test_settings_do_not_show_the_password() -> None:
 # --- a proxy ---
 def test_whom_a_trusted_proxy_names_is_let_in(browse: Browse, house: House) -> None:
     browser = browse(house.app(**PROXY, **NO_PASSWORD), address="10.9.8.7")
-    assert "for olga" in browser.get("/", x_remote_user="olga").text
+    page = browser.get("/", x_remote_user="olga").text
+    assert "for olga" in page
+    assert "Log out" not in page, "only the proxy can"
     assert browser.get("/").status_code == 303
 
 
@@ -88,6 +90,44 @@ def test_tries_are_counted_for_whom_the_proxy_speaks_for(browse: Browse, house: 
     assert tried("203.0.113.2, 10.0.0.9") == 401
 
 
+@pytest.mark.parametrize("client", ["203.0.113.9:{port}", "[2001:db8::9]:{port}", "unknown", "made up {port}", ""])
+def test_a_proxy_that_tells_ports_or_nonsense_gives_nobody_more_tries(
+    browse: Browse, house: House, client: str
+) -> None:
+    browser = browse(house.app(**PROXY), address="10.0.0.1")
+    form = {"csrf_token": browser.token(), "user": "admin", "password": "wrong horse"}
+
+    def tried(port: int) -> int:
+        return browser.post("/login", form, x_forwarded_for=client.format(port=port)).status_code
+
+    assert [tried(40_000 + number) for number in range(6)] == [401] * 5 + [429]
+
+
+@pytest.mark.parametrize("pair", [("203.0.113.9:1", "203.0.113.10:1"), ("[2001:db8:1::9]:1", "[2001:db8:2::9]:1")])
+def test_a_proxy_that_tells_ports_tells_clients_apart(browse: Browse, house: House, pair: tuple[str, str]) -> None:
+    browser = browse(house.app(**PROXY), address="10.0.0.1")
+    form = {"csrf_token": browser.token(), "user": "admin", "password": "wrong horse"}
+    tries = [browser.post("/login", form, x_forwarded_for=pair[0]).status_code for _ in range(6)]
+    assert tries == [401] * 5 + [429]
+    assert browser.post("/login", form, x_forwarded_for=pair[1]).status_code == 401
+
+
+def test_what_is_no_address_is_not_logged_as_one(
+    browse: Browse, house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = browse(house.app(**PROXY), address="10.0.0.1")
+    form = {"csrf_token": browser.token(), "user": "admin", "password": "wrong horse"}
+    browser.post("/login", form, x_forwarded_for="root logged in from 203.0.113.9")
+    assert "a login from 10.0.0.1 failed" in caplog.text
+
+
+def test_what_a_client_claims_without_a_trusted_proxy_gives_nobody_more_tries(browse: Browse, house: House) -> None:
+    browser = browse(house.app())
+    form = {"csrf_token": browser.token(), "user": "admin", "password": "wrong horse"}
+    claims = [browser.post("/login", form, x_forwarded_for=f"198.51.100.{n}").status_code for n in range(6)]
+    assert claims == [401] * 5 + [429]
+
+
 # --- chatbot dev ---
 @pytest.mark.parametrize(
     ("address", "host"),
@@ -104,6 +144,7 @@ def test_who_is_at_the_machine_of_chatbot_dev_needs_no_login_and_reads_so(
     answer = browse(house.app(is_open=True), address=address, host=host).get("/")
     assert answer.status_code == 200
     assert "no login is needed" in answer.text
+    assert "Log out" not in answer.text
 
 
 @pytest.mark.parametrize(

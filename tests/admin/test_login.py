@@ -68,6 +68,7 @@ def test_a_login_leads_nowhere_else(browse: Browse, after: str) -> None:
 def test_logging_out_ends_the_session(browse: Browse) -> None:
     browser = browse()
     browser.log_in()
+    assert "Log out" in browser.get("/").text
     answer = browser.submit("/logout", "/")
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     assert browser.get("/").status_code == 303

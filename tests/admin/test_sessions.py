@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import time
 
 import itsdangerous
 import pytest
 
+from chatbot.admin.credentials import Credentials
+from chatbot.admin.personal import SHOWN_FOR
 from chatbot.admin.sessions import COOKIE, LONGEST
+from chatbot.errors import StoreUnavailable
 from tests.admin.browser import PASSWORD
 from tests.admin.conftest import Browse, House
 
@@ -62,8 +67,72 @@ def test_a_session_of_somebody_who_is_no_longer_the_user_is_none(browse: Browse,
     assert other.get("/").status_code == 303
 
 
-def test_a_session_ends_after_a_day_at_the_latest() -> None:
+def test_a_session_ends_in_time_even_if_its_cookie_is_renewed(browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser, now = browse(), time.time()
+    browser.log_in()
+    monkeypatch.setattr("time.time", lambda: now + LONGEST - 60)
+    browser.submit("/personal-data", "/", show="1", next="/")  # which signs the cookie anew
+    assert "for admin" in browser.get("/").text
+    monkeypatch.setattr("time.time", lambda: now + LONGEST + 60)
+    assert browser.get("/").status_code == 303
     assert LONGEST <= 86_400
+
+
+def test_logging_out_ends_the_session_for_a_copy_of_its_cookie_in_every_web_process(
+    browse: Browse, house: House
+) -> None:
+    one, thief, other = browse(house.app()), browse(house.app()), browse(house.app())
+    one.log_in()
+    other.log_in()
+    thief.cookies[COOKIE] = one.cookies[COOKIE]
+    token = thief.token("/")
+    one.submit("/logout", "/")
+    assert thief.get("/").status_code == 303
+    assert thief.post("/act", {"csrf_token": token, "what": "it"}).status_code == 401
+    assert "for admin" in other.get("/").text, "another session goes on"
+
+
+def test_a_session_without_a_name_or_a_time_is_none(browse: Browse, house: House) -> None:
+    """Nobody can make one, but an older version has."""
+    browser = browse()
+    browser.log_in()
+    key = Credentials(house.settings()).key("chatbot", house.settings().store_url)
+    for session in ({"user": "admin"}, {"user": "admin", "id": "x"}, {"user": "admin", "id": 5, "until": 2**40}):
+        signed = itsdangerous.TimestampSigner(key).sign(base64.b64encode(json.dumps(session).encode())).decode()
+        browser.cookies.clear()
+        browser.cookies[COOKIE] = signed
+        assert browser.get("/").status_code == 303
+    whole = {"user": "admin", "id": "x", "until": 2**40}
+    browser.cookies[COOKIE] = (
+        itsdangerous.TimestampSigner(key).sign(base64.b64encode(json.dumps(whole).encode())).decode()
+    )
+    assert browser.get("/").status_code == 200, "the key of this test is right"
+
+
+def test_a_session_that_somebody_planted_is_not_the_one_that_a_login_begins(browse: Browse) -> None:
+    victim, attacker = browse(), browse()
+    attacker.get("/login")
+    victim.cookies[COOKIE] = attacker.cookies[COOKIE]
+    victim.log_in()
+    assert attacker.get("/").status_code == 303
+    assert attacker.token() not in victim.get("/").text
+
+
+def test_while_the_store_is_down_a_session_holds_and_logging_out_says_what_it_could_not_do(
+    browse: Browse, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise StoreUnavailable
+
+    browser = browse()
+    browser.log_in()
+    for verb in ("recall", "remember"):
+        monkeypatch.setattr(house.store, verb, down)
+    assert "for admin" in browser.get("/").text
+    answer = browser.submit("/logout", "/")
+    assert answer.status_code == 503
+    assert "Logged out here only" in answer.text
+    assert browser.get("/").status_code == 303
 
 
 def test_the_cookie_is_kept_from_scripts_and_other_sites_and_is_secure_behind_https(browse: Browse) -> None:
@@ -144,3 +213,26 @@ def test_garbage_for_a_form_is_refused(browse: Browse) -> None:
         (b"a" * 99, {"content-type": "x"}),
     ):
         assert browser.send("POST", "/act", content=body, headers=headers).status_code == 403
+
+
+def test_an_answer_that_goes_on_learns_that_its_session_has_ended(browse: Browse, house: House) -> None:
+    browser = browse()
+    browser.log_in()
+    browser.get("/person")
+    state = house.seen[-1].state
+    assert asyncio.run(state.holds())
+    browser.submit("/logout", "/")
+    assert not asyncio.run(state.holds())
+
+
+def test_an_answer_that_goes_on_learns_that_personal_data_is_masked_again(
+    browse: Browse, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = browse()
+    browser.log_in()
+    browser.submit("/personal-data", "/", show="1", next="/")
+    browser.get("/person")
+    state, later = house.seen[-1].state, time.time() + SHOWN_FOR + 1
+    assert asyncio.run(state.holds())
+    monkeypatch.setattr("chatbot.admin.personal.time.time", lambda: later)
+    assert not asyncio.run(state.holds())

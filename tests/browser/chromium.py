@@ -135,6 +135,20 @@ class Browser:
             reached.append(str(self.script("return document.activeElement.innerText.trim()")))
         return reached
 
+    def keys(self, *keys: str) -> None:
+        """Press keys, wherever the focus is."""
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def tab_to(self, label: str, most: int = 60) -> None:
+        """Press Tab until something with this label has the focus, and shows that it has."""
+        for _ in range(most):
+            self.keys(Keys.TAB)
+            if self.script("return document.activeElement.innerText.trim()") == label:
+                ring = self.script("return getComputedStyle(document.activeElement).outlineStyle")
+                assert ring != "none", f"nobody sees that {label!r} has the focus"
+                return
+        raise AssertionError(f"Tab does not lead to {label!r}")
+
     def follow(self, label: str) -> None:
         """Follow the first link with this label."""
         self.driver.find_element(By.LINK_TEXT, label).click()

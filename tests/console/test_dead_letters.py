@@ -9,8 +9,9 @@ from typing import Any
 import dramatiq
 import pytest
 
-from chatbot.console.dead_letters import without_words
-from chatbot.errors import Permanent
+from chatbot.errors import Permanent, StoreUnavailable
+from chatbot.middleware.dead_letters import DeadLetters
+from chatbot.operations.dead_collect import collect
 from tests.admin.browser import Browser
 from tests.console.conftest import find, link, text, unmask
 from tests.operations.house import House
@@ -79,28 +80,6 @@ def test_nothing_chosen_does_nothing(house: House, operator: Browser) -> None:
     assert len(house.service.store.graves()) == 1
 
 
-def test_a_traceback_without_words_keeps_places_and_kinds() -> None:
-    told = (
-        "Traceback (most recent call last):\n"
-        '  File "app.py", line 3, in answer\n'
-        "    raise ValueError(name)\n"
-        "    ^^^^^^^^^^^^^^^^^^^^^^\n"
-        "ValueError: Maria\n"
-        "Smith: wrote\n"
-        "    indented by Maria\n"
-        "\nDuring handling of the above exception, another exception occurred:\n\n"
-        "Traceback (most recent call last):\n"
-        '  File "app.py", line 5, in <module>\n'
-        "    answer()\n"
-        "app.errors.Broken: Maria"
-    )
-    kept = without_words(told)
-    for gone in ("Maria", "Smith", "wrote", "indented"):
-        assert gone not in kept
-    for place in ("line 3, in answer", "raise ValueError(name)", "ValueError: •••", "app.errors.Broken: •••"):
-        assert place in kept
-
-
 def test_what_an_ordinary_calls_error_said_is_masked(house: House, operator: Browser) -> None:
     def report(name: str) -> None:
         raise Permanent(f"cannot report {name}")
@@ -117,3 +96,26 @@ def test_what_an_ordinary_calls_error_said_is_masked(house: House, operator: Bro
     unmask(operator)
     for path in paths[:2]:
         assert "Maria" in operator.get(path).text
+
+
+def test_what_only_the_broker_has_is_counted_with_its_cure(
+    house: House, operator: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def report() -> None:
+        raise Permanent("no")
+
+    def down(*_: object) -> None:
+        raise StoreUnavailable
+
+    actor: Any = dramatiq.actor(report, broker=house.service.broker, queue_name="default")
+    client: Any = house.service.broker.client  # type: ignore[attr-defined]
+    with monkeypatch.context() as outage:
+        outage.setattr(DeadLetters, "write", down)
+        actor.send()
+        house.work()
+        wait_until(lambda: client.zcard("dramatiq:default.XQ"))
+    page = wait_until(lambda: "1 dead letter more" in (said := text(operator.get("/dead-letters").text)) and said)
+    assert "chatbot dead collect" in page
+    assert collect(house.service).collected == 1
+    wait_until(lambda: "dead letter more" not in text(operator.get("/dead-letters").text))
+    assert "report" in operator.get("/dead-letters").text

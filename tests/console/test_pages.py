@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from tests.admin.browser import Browser
 from tests.admin.conftest import HASHED
 from tests.console.conftest import at_console, find, text, unmask
-from tests.operations.house import House
+from tests.operations.house import House, message
 from tests.operations.house import house as running
 from tests.servers import RedisServer
 from tests.waiting import wait_until
@@ -32,6 +33,20 @@ def test_nothing_is_shown_without_a_login(somebody: Browser, path: str) -> None:
 @pytest.mark.parametrize("path", ["/conversations", "/dead-letters", "/playground"])
 def test_what_does_something_needs_the_token(operator: Browser, path: str) -> None:
     assert operator.post(path, {"sought": "x", "act": "drop", "id": "x"}).status_code == 403
+
+
+def test_a_live_page_ends_with_its_session(operator: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatbot.console.streams.CHECK", 0)
+    held = iter([True, True, False])
+
+    async def holds(*_: object) -> bool:
+        return next(held)
+
+    monkeypatch.setattr("chatbot.admin.guard.Guard._holds", holds)
+    answer = operator.get("/events", accept="text/event-stream")  # which is the whole stream
+    assert answer.status_code == 200
+    assert "open conversations" in answer.text
+    assert list(held) == []
 
 
 # --- operations ---
@@ -113,6 +128,28 @@ def test_names_and_texts_are_masked_until_somebody_asks_and_each_look_is_logged(
     assert "secret of a-message-of-somebody" in operator.get(conversation).text
     assert f"personal data of the conversation generic::{PERSON} was shown to admin" in caplog.text
     assert "personal data of open conversations was shown to admin" in caplog.text
+
+
+def test_what_another_message_did_to_it_is_told_without_its_name(house: House, operator: Browser) -> None:
+    house.admit(PERSON, "a-message-of-somebody", "m2")
+    deletion = message(PERSON, "a-deletion-of-somebody")
+    house.service.admit([replace(deletion, kind="delete", target_id="a-message-of-somebody", text=None)])
+    house.service.journal.flush()
+    places = [find(operator, name) for name in ("a-message-of-somebody", "a-deletion-of-somebody")]
+    taken_back, deletion_page = (operator.get(place).text for place in places)
+    assert "withdrawn by •••ody before its turn" in text(taken_back)
+    assert "a deletion of •••ody, which still waited" in text(deletion_page)
+    for page in (taken_back, deletion_page):
+        assert "-of-somebody" not in page
+        assert PERSON not in page
+    unmask(operator)
+    assert "withdrawn by a-deletion-of-somebody" in text(operator.get(places[0]).text)
+
+
+def test_a_name_that_is_a_part_of_a_word_garbles_no_other(house: House, operator: Browser) -> None:
+    house.run(PERSON, "e")
+    page = text(operator.get(find(operator, "e")).text)
+    assert "accepted into the window" in page
 
 
 # --- what is down ---

@@ -8,15 +8,27 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from chatbot.console import streams
 from chatbot.console.shared import Shared
 from chatbot.console.streams import Streams
 from chatbot.errors import StoreUnavailable
 
 
-def events(count: int, part: Callable[[], Awaitable[str]], stopping: Callable[[], bool] = lambda: False) -> list[str]:
+async def always() -> bool:
+    return True
+
+
+def events(
+    count: int,
+    part: Callable[[], Awaitable[str]],
+    stopping: Callable[[], bool] = lambda: False,
+    holds: Callable[[], Awaitable[bool]] = always,
+) -> list[str]:
     """Return the first events of a stream."""
-    request: Any = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(stopping=stopping)))
+    app = SimpleNamespace(state=SimpleNamespace(stopping=stopping))
+    request: Any = SimpleNamespace(app=app, state=SimpleNamespace(holds=holds))
 
     async def take() -> list[str]:
         answer: Any = Streams().answer(request, part, 0.001)
@@ -49,6 +61,21 @@ def test_a_stream_ends_when_the_server_stops() -> None:
         return f"{looks}"
 
     assert events(100, part, stopping=lambda: looks >= 3) == ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"]
+
+
+def test_a_stream_ends_with_the_session_that_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "CHECK", 0)
+    looks = 0
+
+    async def part() -> str:
+        nonlocal looks
+        looks += 1
+        return f"{looks}"
+
+    async def holds() -> bool:
+        return looks < 2
+
+    assert events(100, part, holds=holds) == ["data: 1\n\n", "data: 2\n\n"]
 
 
 def test_there_are_so_many_streams_and_no_more() -> None:

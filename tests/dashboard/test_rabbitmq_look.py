@@ -152,3 +152,39 @@ def test_a_management_url_that_is_none_is_said_at_the_start(house_of: Callable[.
         house.app()
     unusable = house_of("rabbitmq", CHATBOT_RABBITMQ_MANAGEMENT_URL="http://guest@:99999999/")
     assert look(unusable).workers() == []
+
+
+def test_what_is_not_there_and_what_cannot_be_read_is_refused_as_on_redis(dashboard: Dashboard, house: House) -> None:
+    for path in ("queues/nowhere", "queues/nowhere/failed/x", f"queues/{house.queue}/eternal", "queues/chatbot.delays"):
+        assert dashboard.get(path).status_code == 404, path
+    for cursor in ("x", "-1", "9" * 40):
+        assert dashboard.get(f"queues/{house.queue}/failed?cursor={cursor}").status_code == 400, cursor
+    for queue, status in (("nowhere", 404), ("chatbot.delay", 404), (f"{house.queue}.XQ", 410)):
+        for action in ("delete", "requeue"):
+            answer = dashboard.browser.submit(f"/dashboard/{action}-message", "/dashboard/", queue=queue, id="x")
+            assert answer.status_code == status, (queue, action)
+
+
+@pytest.mark.long
+def test_a_server_that_is_down_is_said_and_loses_nothing(
+    private_rabbitmq: Callable[[], RabbitmqServer], look_at: Callable[[House], Dashboard]
+) -> None:
+    server = private_rabbitmq()
+    house = House("rabbitmq", server.url)
+    house.bury("a lamp")
+    dashboard = look_at(house)
+    (letter,) = dashboard.ids("failed")
+    form = {"csrf_token": dashboard.browser.token("/dashboard/"), "queue": f"{house.queue}.XQ", "id": letter}
+    server.kill()
+    assert dashboard.get().status_code == 503
+    for action in ("delete", "requeue"):
+        assert dashboard.browser.post(f"/dashboard/{action}-message", form).status_code == 503
+    assert [one.args for one in house.letters.letters()] == [["a lamp"]]
+    server.restart()
+    wait_until(lambda: dashboard.get().status_code == 200, 60, interval=0.5)
+    house.fail.clear()
+    assert dashboard.act("requeue", "failed", letter).status_code == 303
+    with house.working():
+        wait_until(lambda: house.done == ["a lamp"], 30)
+    assert house.letters.letters() == []
+    house.broker.close()

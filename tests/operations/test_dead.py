@@ -97,12 +97,18 @@ def test_a_turn_is_shown_with_its_traceback_and_messages_but_without_their_text(
     shown = show(both.service, turn)
     assert "Traceback" in shown.traceback
     assert [content.text for content in shown.contents] == [None]
-    assert "secret of" in words(show(both.service, turn, show_text=True))
+    assert "secret" not in words(shown) + shown.said
+    told = words(show(both.service, turn, show_text=True))
+    assert "item      m1" in told
+    assert "cannot answer ['secret of m1']" in told
 
 
 def test_a_message_is_shown_with_its_arguments_only_if_asked_for(both: House) -> None:
     message = of_kind(both, "message")
-    assert show(both.service, message).args is None
+    hidden = show(both.service, message)
+    assert hidden.args is None
+    assert "in report" in words(hidden)
+    assert "secret" not in words(hidden) + hidden.said
     shown = show(both.service, message, show_text=True)
     assert (shown.args, shown.kwargs) == (["secret name"], {"note": "secret note"})
     assert "in report" in words(shown)
@@ -155,9 +161,9 @@ def test_a_letter_of_an_actor_that_is_not_declared_here_is_left_where_it_is(both
 def test_a_letter_that_somebody_else_replayed_is_said_and_the_others_go_on(both: House) -> None:
     both.stop()
     found = letters(both.service)
-    drop(both.service, found[0])
+    drop(both.service, found[-1])
     done = [(items, bool(problem)) for _, items, problem in each(found, lambda letter: replay(both.service, letter))]
-    assert done == [(0, True), (1, False)]
+    assert done == [(0, True), (1, False)], "the oldest is the first"
 
 
 # --- drop ---

@@ -230,11 +230,12 @@ def test_rabbitmq_well_and_then_with_planted_problems(rabbit_house: House, rabbi
         channel = connection.channel()
         channel.queue_delete("low")
         channel.queue_declare("low", durable=True)
+    rabbit_house.service.broker.bury("default", b"what nobody has written down")
 
     seen = examined(rabbit_house.variables)
     assert seen.status == 1
     assert set(seen.found) == {
-        "queue types", "delivery limits", "consumer timeout", "confirm timeout", "workers",
+        "queue types", "delivery limits", "consumer timeout", "confirm timeout", "workers", "uncollected",
     }  # fmt: skip
     assert "the queue low is not as quorum queues are" in seen.found["queue types"]
     assert "the policy strict makes messages of low dead letters after 3 deliveries" in seen.found["delivery limits"]

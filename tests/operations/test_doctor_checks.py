@@ -83,6 +83,7 @@ WRONG: list[tuple[Any, dict[str, Any], str, str, str]] = [
     (WORK, {"unserved": ["low"]}, "workers", "error", "no worker takes from the queue low"),
     (WORK, {"last_tick": None}, "scheduler", "warning", "no scheduler has ever run here"),
     (WORK, {"last_tick": 7_200_000}, "scheduler", "warning", "no scheduler has run for 2 h"),
+    (WORK, {"uncollected": 1}, "uncollected", "note", "has 1 dead letter more than our journal"),
     (WORK, {"dead_turns": 1, "dead_messages": 2}, "dead letters", "warning", "1 turn and 2 other messages"),
 ]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
+from msgspec.structs import replace
 
 from chatbot.errors import Permanent
 from chatbot.middleware import Deduplicated, declare, events
 from chatbot.operations.conversations import NotFound
 from chatbot.operations.explain import Story, explain
 from chatbot.operations.explain_words import words
-from tests.operations.house import House
+from tests.operations.house import House, message
 from tests.waiting import wait_until
 
 
@@ -181,3 +184,85 @@ def test_a_dead_letter_of_another_actor_is_told_without_the_journal(house: House
     told = story(house, sent.message_id)
     assert told.verdict == "a dead letter"
     assert said(told, f"chatbot dead show {sent.message_id}")
+
+
+# --- messages that start no turn of their own ---
+def change(house: House, kind: Literal["edit", "delete"], message_id: str, of: str) -> list[str]:
+    """Let an edit or a deletion of a message of c1 come; return what became of it."""
+    text = "other words" if kind == "edit" else None
+    return house.service.admit([replace(message("c1", message_id), kind=kind, target_id=of, text=text)])
+
+
+def told_of(house: House, message_id: str) -> Story:
+    house.service.journal.flush()
+    return story(house, message_id)
+
+
+def test_an_edit_and_the_message_whose_place_it_took_name_each_other(house: House) -> None:
+    house.admit("c1", "m1")
+    assert change(house, "edit", "e1", "m1") == ["amended"]
+    told = told_of(house, "e1")
+    assert (told.verdict, told.related) == ("an edit of m1, which still waited", "m1")
+    assert said(told, "has taken its place")
+    assert said(told_of(house, "m1"), "accepted into the window", "an edit has taken its place in the window")
+
+
+def test_a_withdrawn_message_and_its_deletion_name_each_other(house: House) -> None:
+    house.admit("c1", "m1", "m2")
+    assert change(house, "delete", "d1", "m1") == ["withdrawn"]
+    assert told_of(house, "d1").verdict == "a deletion of m1, which still waited"
+    told = told_of(house, "m1")
+    assert (told.verdict, told.related) == ("withdrawn by d1 before its turn: nobody is asked about it", "d1")
+    assert said(told, "accepted into the window", "a deletion has taken it out")
+
+
+def test_a_deletion_that_came_too_late_says_that_it_was_ignored(house: House) -> None:
+    house.run("c1", "m1")
+    assert change(house, "delete", "d1", "m1") == ["late"]
+    assert told_of(house, "d1").verdict == "a deletion of m1, which came too late and was ignored"
+    told = told_of(house, "m1")
+    assert told.verdict == "completed"
+    assert said(told, "settled, with 1", "a deletion came too late, and was ignored")
+
+
+def test_an_edit_that_came_too_late_is_a_message_of_its_own(house: House) -> None:
+    house.run("c1", "m1")
+    assert change(house, "edit", "e1", "m1") == ["absorbed"]
+    assert said(told_of(house, "m1"), "settled", "it is a message of its own")
+    house.idle("c1")
+    assert told_of(house, "e1").verdict == "completed"
+
+
+def test_an_edit_that_came_again_is_no_duplicate_of_its_message(house: House) -> None:
+    house.admit("c1", "m1")
+    change(house, "edit", "e1", "m1")
+    assert change(house, "edit", "e1", "m1") == ["duplicate"]
+    edit, edited = told_of(house, "e1"), told_of(house, "m1")
+    assert (edit.duplicates, edited.duplicates) == (1, 0)
+    assert said(edit, "came again, and was suppressed: it was made before")
+    assert said(edited, "came again, and was suppressed")
+
+
+def test_without_the_journal_a_withdrawn_message_is_told_as_far_as_the_ledger_knows_it(house: House) -> None:
+    house.admit("c1", "m1", "m2")
+    change(house, "delete", "d1", "m1")
+    house.service.journal.flush()
+    forget_journal(house, "c1")
+    assert story(house, "m1", "generic:c1").verdict == "withdrawn, or an edit of another message"
+
+
+def test_what_arrives_during_a_turn_waits_behind_it(house: House) -> None:
+    house.admit_at_once("c1", "m1")
+    house.service.store.take_due(10, 5_000, 30_000)
+    house.admit("c1", "m2")
+    told = told_of(house, "m2")
+    assert told.verdict == "waiting behind the turn before it"
+    assert said(told, "it is number 1 behind the turn")
+
+
+def test_a_message_that_was_too_much_says_that_it_was_refused(house: House) -> None:
+    policy = {"wait": 1_000, "max_wait": 1_000, "max_buffered": 1}
+    actor = house.service.actors.process_turn
+    calls = [actor.message_with_options(args=(message("c1", name),), debounced=policy) for name in ("m1", "m2")]
+    assert [one.options["outcome"] for one in house.service.broker.enqueue_many(calls)] == ["absorbed", "overflow"]
+    assert told_of(house, "m2").verdict == "refused, as too much waited: its sender was asked to send it again"

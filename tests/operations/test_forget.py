@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
+import dramatiq
 import httpx
 import pytest
 import redis
-from dramatiq import Message
-from dramatiq.broker import MessageProxy
 
-from chatbot.errors import ConfigurationError
+from chatbot.errors import ConfigurationError, Permanent
 from chatbot.middleware import events
 from chatbot.operations.conversations import NotFound
 from chatbot.operations.forget import forget
 from chatbot.stores.base import digest
 from tests.operations.house import House
 from tests.servers import free_port
+from tests.waiting import wait_until
 
 
 def everything(client: redis.Redis) -> Iterator[tuple[str, bytes]]:
@@ -48,20 +49,27 @@ def a_life(house: House, name: str) -> None:
     house.run(f"unreachable-{name}", f"unreachable-{name}-unsent")
 
 
+def report(house: House, message: dict[str, str]) -> None:
+    """Let a call of another actor become a dead letter."""
+
+    def fail(_: dict[str, str]) -> None:
+        raise Permanent("nobody reports this")
+
+    actor: Any = dramatiq.actor(fail, broker=house.service.broker, queue_name="default")
+    actor.send(message)
+    wait_until(lambda: len(house.dead_letters.letters()) == 1)
+
+
 @pytest.fixture
 def lived(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     """A house without a worker, in which two conversations, and those of their kind, have left their traces."""
     for name in ("anna", "bert"):
         a_life(house, name)
+    report(house, {"conversation_id": "anna", "channel": "generic"})
     house.stop()
     for name in ("anna", "bert"):
         house.admit(name, f"{name}-answered", f"{name}-waiting")
     house.service.journal.flush()
-    letter: Message = Message(
-        queue_name="default", actor_name="sweep", args=({"conversation_id": "anna", "channel": "generic"},), kwargs={},
-        options={},
-    )  # fmt: skip
-    house.dead_letters.after_nack(house.service.broker, MessageProxy(letter))
     # All of it is written down already.
     monkeypatch.setattr("chatbot.operations.forget.WRITTEN", 0.0)
     return house

@@ -37,6 +37,30 @@ def test_every_command_has_help_with_an_example(command: click.Command) -> None:
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0
     assert "Example:" in result.output
+    assert "--json" in result.output or command is dead
+
+
+def test_nothing_that_somebody_said_is_printed_unless_asked_for(house: House, chatbot: Run) -> None:
+    house.run("bad1", "m1")
+    house.stop()
+    house.admit("bad1", "m2")
+    house.service.journal.flush()
+    (letter,) = letters(house.service)
+    asked: list[tuple[click.Command, *tuple[str, ...]]] = [
+        (operators.explain, "m1"),
+        (operators.inspect, "generic:bad1"),
+        (dead, "show", letter.id),
+    ]
+    for command, *words in [*asked, (dead, "list"), (dead, "collect")]:
+        for form in ([], ["--json"]):
+            result = chatbot(command, *words, *form)
+            assert result.exit_code == 0, result.output
+            assert "secret" not in result.output
+            if form:
+                json.loads(result.stdout)
+    for command, *words in asked:
+        for form in ([], ["--json"]):
+            assert "secret" in chatbot(command, *words, "--show-text", *form).output
 
 
 def test_explain_prints_a_story_or_json(house: House, chatbot: Run) -> None:

@@ -111,5 +111,18 @@ def dead_letters(work: Work) -> Iterator[Finding]:
         )
 
 
+def uncollected(work: Work) -> Iterator[Finding]:
+    """What nobody has written down cannot be listed or replayed."""
+    if work.uncollected:
+        many = count(work.uncollected, "dead letter")
+        yield Finding(
+            severity="note",
+            found=f"RabbitMQ has {many} more than our journal: it made them itself, by a policy's limit of deliveries "
+            "or time to live, or the store was down, or nobody can read them",
+            cure="`chatbot dead collect` writes down what can be read, then `chatbot dead list` shows it; the rest is "
+            "gone after a week",
+        )
+
+
 OF_CONFIGURATION = (settings, secrets, time_limits)
-OF_WORK = (pumps, workers, scheduler, dead_letters)
+OF_WORK = (pumps, workers, scheduler, dead_letters, uncollected)

@@ -102,12 +102,14 @@ class Rabbitmq(Struct, frozen=True, kw_only=True):
 
 class Work(Struct, frozen=True, kw_only=True):
     """What the ledger and the broker say of the service at work. `overdue` (ms): how long ago somebody should have
-    looked at the most overdue conversation; `last_tick` (ms): how long ago the sweep was last published."""
+    looked at the most overdue conversation; `last_tick` (ms): how long ago the sweep was last published; `uncollected`:
+    dead letters that RabbitMQ has, and the journal has not."""
 
     open: int = 0
     overdue: int = 0
     dead_turns: int = 0
     dead_messages: int = 0
+    uncollected: int = 0
     workers: int | None = None
     unserved: list[str] = []
     last_tick: int | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import redis
+from dramatiq.common import xq_name
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import TimeLimit
 
@@ -16,7 +17,7 @@ from chatbot.admin import credentials
 from chatbot.brokers.admission import Admission
 from chatbot.errors import ConfigurationError, StoreUnavailable
 from chatbot.middleware.dead_letters import DeadLetters
-from chatbot.operations.doctor import look_rabbitmq, look_redis
+from chatbot.operations.doctor import look_redis
 from chatbot.operations.doctor.facts import Configuration, Facts, Finding, Part, Rabbitmq, Server, Unseen, Work
 from chatbot.operations.doctor.secrets import weaknesses
 from chatbot.service import build, hidden
@@ -44,7 +45,9 @@ class Looker:
     def look(self) -> Facts:
         """Return all that can be seen."""
         problems = self._problems()
-        waits = self._settings.responder_timeout_s if "://" in self._settings.responder else None
+        # A plain function of the user's bounds its own time.
+        bounded = self._settings.responder.startswith(("http://", "https://", "openai:"))
+        waits = self._settings.responder_timeout_s if bounded else None
         self._parts.append(
             Configuration(
                 problems=problems,
@@ -123,6 +126,8 @@ class Looker:
             return None
         url = self._settings.broker_url
         if url.startswith("amqp"):
+            from chatbot.operations.doctor import look_rabbitmq
+
             seen = look_rabbitmq.rabbitmq(broker, self._settings, QUEUES, self._time_limit, self._unseen)
             self._parts.append(seen)
             unserved = _unserved(seen)
@@ -143,17 +148,25 @@ class Looker:
         now = store.inspect("doctor/").now
         ticks = [int(entry) * 1000 for entry in store.recall(f"tick:{SWEEP}")]
         workers, unserved = seen or (None, [])
+        letters = len(DeadLetters(store).letters())
         self._parts.append(
             Work(
                 open=sum(one.open for one in surveys),
                 overdue=max(0, -min(due, default=0)),
                 dead_turns=sum(one.dead for one in surveys),
-                dead_messages=len(DeadLetters(store).letters()),
+                dead_messages=letters,
+                uncollected=max(0, self._buried() - letters),
                 workers=workers,
                 unserved=unserved,
                 last_tick=max(0, now - max(ticks)) if ticks else None,
             )
         )
+
+    def _buried(self) -> int:
+        """Return how many dead letters RabbitMQ has."""
+        of_dead = {xq_name(name) for name in QUEUES}
+        seen = (queue for part in self._parts if isinstance(part, Rabbitmq) for queue in part.queues)
+        return sum(queue.messages for queue in seen if queue.name in of_dead)
 
 
 def _unserved(seen: Rabbitmq) -> list[str]:
