@@ -41,6 +41,7 @@ class Dying:
         }
         #: Replies that a process had sent, but not recorded, when it died.
         self.unsure: set[str] = set()
+        self._started: list[Process] = []
         house.partners.answer = slowly
 
     def play(self, passages: Sequence[int]) -> Traffic:
@@ -53,8 +54,19 @@ class Dying:
                 self._die(passage)
             self._start(self._point.role)
             traffic.finish()
-            wait_until(lambda: not unanswered(traffic, self._house.partners), RECOVERY, "a message is lost", 0.1)
+            try:
+                wait_until(lambda: not unanswered(traffic, self._house.partners), RECOVERY, "a message is lost", 0.1)
+            except AssertionError as exc:
+                exc.add_note(self._state(traffic))
+                raise
         return traffic
+
+    def _state(self, traffic: Traffic) -> str:
+        """Say where what is missing may be: such a run is hard to come by a second time."""
+        house = self._house
+        lines = [f"missing: {sorted(unanswered(traffic, house.partners))}", f"open: {house.open_keys()}"]
+        lines += [f"{queue}: {house.waiting(queue)} in the broker" for queue in QUEUES]
+        return "\n".join([*lines, *(f"{each.popen.args}:\n{each.output()[-20_000:]}" for each in self._started)])
 
     def _die(self, passage: int) -> None:
         report = self._directory / f"unsure-at-{passage}"
@@ -63,7 +75,9 @@ class Dying:
         self.unsure |= set(json.loads(report.read_text()))
 
     def _start(self, role: str, *program: str) -> Process:
-        return self._house.start(*self._commands[role], program=program or CHATBOT)
+        process = self._house.start(*self._commands[role], program=program or CHATBOT)
+        self._started.append(process)
+        return process
 
     def check(self, traffic: Traffic) -> None:
         """Check all that can be seen from outside: I9 in what is left, I1 to I7 in what was answered."""

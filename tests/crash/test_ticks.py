@@ -31,4 +31,4 @@ def test_a_tick_runs_once_whose_schedulers_die_before_and_after_they_publish_it(
     published = wait_until(lambda: re.findall(r"tick (\S+) ", last.output()), LEASE)
     wait_until(lambda: house.waiting("low") == 0)
     assert len(published) == 1
-    assert worker.output().count(": sweep {") == 1
+    assert worker.output().count('"event": "sweep {') == 1
