@@ -71,7 +71,8 @@ class Dying:
     def _die(self, passage: int) -> None:
         report = self._directory / f"unsure-at-{passage}"
         process = self._start(self._point.role, "tests.crash.launch", self._name, str(passage), str(report))
-        assert process.popen.wait(RECOVERY) == -signal.SIGKILL, process.output()
+        status = process.popen.wait(RECOVERY)
+        assert status == -signal.SIGKILL, f"status {status}\n{process.output()}"
         self.unsure |= set(json.loads(report.read_text()))
 
     def _start(self, role: str, *program: str) -> Process:
