@@ -95,6 +95,18 @@ def of_all(read: Callable[[str], object], twin: Mapping[str, str]) -> dict[str, 
     return {name: read(twin[name]) for name in SHARED}
 
 
+def handed(body: str) -> list[str]:
+    """Return the lines that hand plain words to a shared function, such as `roll web`."""
+    lines = [line.strip() for line in body.splitlines() if re.fullmatch(r" +[a-z_]+( \w+)+", line)]
+    return [line for line in lines if line.split()[0] in SHARED]
+
+
+def test_each_function_hands_on_the_same_words() -> None:
+    assert of_all(handed, SHELL) == of_all(handed, POWERSHELL)
+    assert handed(SHELL["upgrade"]) == ["roll scheduler", "roll worker", "roll web"]
+    assert len(handed(SHELL["prepare"])) == 9
+
+
 def test_the_twins_have_the_same_functions_but_for_what_each_language_needs() -> None:
     assert SHELL.keys() ^ POWERSHELL.keys() <= OWN | {"option"}
     assert len(SHARED) > 30
