@@ -33,8 +33,8 @@ def test_a_script_calls_only_what_it_defines_what_powershell_has_and_a_few_progr
     known = {
         "Write-Host", "Get-Item", "Get-ChildItem", "Get-Command", "Get-Date", "Get-Location", "Set-Location",
         "New-Item", "New-Object", "Move-Item", "Copy-Item", "Remove-Item", "Test-Path", "Resolve-Path", "Split-Path",
-        "Read-Host", "Select-Object", "Where-Object", "ForEach-Object", "Sort-Object", "Out-Null", "Start-Sleep", "chmod",
-        "icacls",
+        "Read-Host", "Select-Object", "Where-Object", "ForEach-Object", "Sort-Object", "Out-Null", "Start-Sleep",
+        "chmod", "icacls",
     }  # fmt: skip
     trees = {path: Parser(Language(tree_sitter_powershell.language())).parse(path.read_bytes()) for path in SCRIPTS}
     defined = {
