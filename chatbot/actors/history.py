@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
+from chatbot.decoding import decoder
 from chatbot.model import Draft, HistoryEntry, InboundMessage
 from chatbot.stores import Store
 
@@ -24,7 +25,7 @@ class Lines(Struct, frozen=True):
 
 def said(store: Store, conversation: str) -> list[Lines]:
     """Return what was said in a conversation, turn by turn, oldest first."""
-    return [msgspec.json.decode(raw, type=Lines) for raw in store.recall(conversation)]
+    return [decoder(Lines).decode(raw) for raw in store.recall(conversation)]
 
 
 class History:

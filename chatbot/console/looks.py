@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import msgspec
-
 from chatbot.console.charts import Chart, bars
 from chatbot.console.flow import SLOT, SPAN, Decided, Flow
 from chatbot.dashboard.look import Counts, Look, Seen
+from chatbot.decoding import decoder
 from chatbot.middleware.events import Event, Happened
 from chatbot.operations.times import count, span
 from chatbot.service import Service
@@ -102,7 +101,7 @@ class LedgerLooks:
             if not page.notes:
                 self._behind = False
                 return
-            told = (Happened(note.at, msgspec.json.decode(note.data, type=Event)) for note in page.notes)
+            told = (Happened(note.at, decoder(Event).decode(note.data)) for note in page.notes)
             self._flow.add(told, now)
         self._cursor = self._store.tail("", STEP).cursor
 

@@ -15,6 +15,7 @@ from dramatiq.middleware import Middleware
 from msgspec import Struct
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from chatbot.decoding import decoder
 from chatbot.middleware.observer import Ending, Observer
 from chatbot.middleware.turns import turn_id
 from chatbot.stores.base import BeginVerdict, Entry, FollowUp
@@ -81,6 +82,6 @@ def _ids(entries: Sequence[Entry]) -> list[str]:
 
 def _id(entry: Entry) -> str:
     try:
-        return msgspec.json.decode(entry.body, type=_Item).correlation_id
+        return str(decoder(_Item).decode(entry.body).correlation_id)
     except (msgspec.MsgspecError, RecursionError):
         return ""  # an item of another actor: anything that is JSON

@@ -20,6 +20,7 @@ import msgspec
 from dramatiq.middleware import Middleware
 from msgspec import Struct
 
+from chatbot.decoding import decoder
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware.policies import Duration, ms
 from chatbot.stores.base import Store
@@ -80,6 +81,7 @@ class DeadLetters(Middleware):
     def letters(self) -> list[DeadLetter]:
         """Return the dead letters, newest first. Raises StoreUnavailable."""
         oldest = time.time() * 1000 - self._ttl
+        decoder(DeadLetter)
         found = (msgspec.convert(json.loads(raw), DeadLetter) for raw in reversed(self._store.recall(_SUBJECT)))
         return [letter for letter in found if letter.last_at >= oldest]
 

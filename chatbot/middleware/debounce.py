@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import msgspec
 from dramatiq.message import Message
 
+from chatbot.decoding import decoder
 from chatbot.errors import NotComposable, Permanent, PolicyInvalid, StoreUnavailable
 from chatbot.middleware.calls import resolve
 from chatbot.middleware.guard import Guard, Outcome, composed, outcome
@@ -224,7 +225,8 @@ def _body(actor: Actor[..., Any], message: Message[Any]) -> bytes:
 def _typed(actor: Actor[..., Any], message: MessageProxy) -> Message[Any]:
     """Return a call that came through a queue with its item as the actor declares it, like the sender's."""
     try:
-        args = tuple(msgspec.convert(item, item_type(actor)) for item in message.args)
+        decoder(kind := item_type(actor))
+        args = tuple(msgspec.convert(item, kind) for item in message.args)
     except msgspec.ValidationError as exc:
         raise Permanent(f"the item of {message.message_id} is not one for {actor.actor_name!r}: {exc}") from exc
     return message._message.copy(args=args)

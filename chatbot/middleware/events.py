@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
 from msgspec import Struct
 
+from chatbot.decoding import decoder
 from chatbot.stores.base import Store
 from chatbot.stores.operators import Noted, Page
 
@@ -78,4 +78,4 @@ def _set_right(found: Sequence[Happened]) -> list[Happened]:
 
 
 def _read(note: Noted) -> Happened:
-    return Happened(note.at, msgspec.json.decode(note.data, type=Event))
+    return Happened(note.at, decoder(Event).decode(note.data))

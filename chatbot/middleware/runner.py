@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from dramatiq.middleware import Shutdown
 
+from chatbot.decoding import decoder
 from chatbot.errors import Permanent, StoreUnavailable
 from chatbot.middleware.items import item_type
 from chatbot.middleware.leases import Heartbeat, Held
@@ -220,7 +221,7 @@ class _Run:
 
 def _decode(entries: Sequence[Any], kind: Any) -> list[Any]:
     try:
-        return [msgspec.json.decode(entry.body, type=kind) for entry in entries]
+        return [decoder(kind).decode(entry.body) for entry in entries]
     except (msgspec.MsgspecError, RecursionError) as exc:
         raise Permanent(f"an item is not a {kind}: {exc}") from exc
 

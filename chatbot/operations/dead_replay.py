@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import msgspec
 from dramatiq.message import Message
 
 from chatbot.dashboard.look import drop_letter
 from chatbot.dashboard.pages import look_at
+from chatbot.decoding import decoder
 from chatbot.errors import ChatbotError
 from chatbot.middleware.dead_letters import DeadLetter, DeadLetters
 from chatbot.middleware.items import item_type
@@ -51,7 +51,7 @@ def _window(service: Service, grave: Grave) -> Window:
     ttls = [DAY]
     if isinstance(idempotent, Idempotent):
         # All items of a key share one memory: the longest.
-        items = [msgspec.json.decode(entry.body, type=item_type(actor)) for entry in grave.entries]
+        items = [decoder(item_type(actor)).decode(entry.body) for entry in grave.entries]
         ttls = [idempotent.remembered(actor.message(item)) for item in items]
     return policy.window(max(ttls))
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from chatbot import http_client, traceparent
+from chatbot.decoding import decoder
 from chatbot.errors import Ambiguous, ConfigurationError, Permanent, Transient
 from chatbot.model import Attachment, Draft, HistoryEntry, InboundMessage, Interactive, Kind, TurnRequest
 
@@ -110,7 +111,7 @@ def _message(message: InboundMessage) -> Message:
 
 def _lines(response: httpx.Response, url: str) -> list[Line]:
     try:
-        lines = msgspec.json.decode(response.content, type=Answer).replies
+        lines: list[Line] = decoder(Answer).decode(response.content).replies
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         expected = '{"replies": [{"text": "..."}]}'
         raise Permanent(f"{http_client.host(url)} did not answer with {expected}: {exc}") from exc

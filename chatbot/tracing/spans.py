@@ -19,6 +19,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode, get_current_sp
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from chatbot import traceparent
+from chatbot.decoding import decoder
 from chatbot.middleware.observer import Ending, Observer
 from chatbot.middleware.turns import turn_id
 from chatbot.model import Draft, TurnRequest
@@ -167,7 +168,7 @@ def _contexts(entries: Sequence[Entry]) -> list[Context]:
 
 def _carried(entry: Entry) -> str:
     try:
-        return msgspec.json.decode(entry.body, type=_Item).traceparent
+        return str(decoder(_Item).decode(entry.body).traceparent)
     except (msgspec.MsgspecError, RecursionError):
         return ""  # an item of another actor: anything that is JSON
 
