@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Set
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,11 +117,18 @@ async def _play(player: Player, source: Source, talks: Mapping[str, Talk]) -> bo
             this.uncancel()  # what is closed from here on may wait
         return True
     finally:
+        await _end(tasks)
+    return False
+
+
+async def _end(tasks: Set[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they are done: a cancellation that meets the end of what it interrupts may be swallowed."""
+    while tasks:
         for task in tasks:
             task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
-    return False
+        done, tasks = await asyncio.wait(tasks, timeout=0.2)
+        for task in done:
+            _ = task.cancelled() or task.exception()  # looked at: asyncio complains of errors that nobody saw
 
 
 @asynccontextmanager
