@@ -12,6 +12,8 @@ EXTRAS = --extra rabbitmq --extra openai --extra otel
 # Tests mostly wait for servers, so a few processes share them, file by file: make test SHARED= runs them in one.
 SHARED = -n 3 --dist loadfile --quiet
 
+# The heavy ones mostly wait, too, but for less: more than two at a time on two cores would measure the machine.
+HEAVY = -n 2 --dist load --quiet
 SPLIT = --durations-path tests/durations.json --splitting-algorithm least_duration
 
 .DEFAULT_GOAL := help
@@ -62,7 +64,7 @@ test: setup servers ## Set up, then run the tests, on real servers (installs the
 
 # A part of it: make test-long SHARD=1/3. How long each took is in tests/durations.json (pytest --store-durations).
 test-long: setup servers ## Run the heavy tests: broker matrix, clusters, crash points, chaos
-	@$(BIN)/python -m pytest -m long $(if $(SHARD),$(SPLIT) --splits $(notdir $(SHARD)) --group $(patsubst %/,%,$(dir $(SHARD))))
+	@$(BIN)/python -m pytest -m long $(HEAVY) $(if $(SHARD),$(SPLIT) --splits $(notdir $(SHARD)) --group $(patsubst %/,%,$(dir $(SHARD))))
 
 bench: setup servers ## Measure everything on private servers, and write bench.html and bench.json (QUICK=1: roughly)
 	@$(BIN)/chatbot bench all $(if $(QUICK),--quick) --html bench.html --json bench.json
