@@ -119,12 +119,15 @@ def test_while_the_broker_is_down_webhooks_are_accepted_and_answered_when_it_is_
     house = deploy(own_broker=True, CHATBOT_DEBOUNCE_WAIT_MS="300")
     house.start_web()
     house.start_worker()
+    # RabbitMQ 3.10 may never elect a leader for a quorum queue that it was killed over while it was being declared.
+    house.post(message("B", 1))
+    wait_until(lambda: house.partners.received, 30)
     house.broker.kill()
     assert house.post(message("A", 1)).json() == {"accepted": 1, "duplicates": 0}
     ready = house.client.get("/ready")
     assert ready.status_code == 200
     assert ready.json()["broker"] == "down"
-    assert stays(lambda: not house.partners.asked, 0.7)
+    assert stays(lambda: len(house.partners.asked) == 1, 0.7)
     house.broker.start()
-    wait_until(lambda: house.partners.received, 60)  # 5 s on a machine with nothing else to do
-    assert stays(lambda: len(house.partners.received) == 1, 1.0)
+    wait_until(lambda: len(house.partners.received) == 2, 60)  # 5 s on a machine with nothing else to do
+    assert stays(lambda: len(house.partners.received) == 2, 1.0)
