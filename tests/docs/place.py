@@ -29,12 +29,12 @@ case "$1" in simulate | verify) command=$1; shift; set -- "$command" --url "$CHA
 exec "{}" "$@"
 """,
 }
-#: What a process says when it is up.
+#: What a process says when it is up; those of `chatbot dev` come up in any order.
 UP = {
-    "dev": "chatbot is on",
-    "web": "Application startup complete",
-    "worker": "working on",
-    "scheduler": "is scheduled at",
+    "web": ("Application startup complete",),
+    "worker": ("working on",),
+    "scheduler": ("is scheduled at",),
+    "dev": ("chatbot is on", "Application startup complete", "working on", "is scheduled at"),
 }
 
 
@@ -81,9 +81,7 @@ class Place:
                 ["sh", "-c", f"exec env {command}"], self.directory, self.environment | settings, out.fileno()
             ) as process,
         ):
-            said = UP[role]
-            wait_until(lambda: said in log.read_text() or process.poll() is not None, 30, f"{command} does not start")
-            assert said in log.read_text(), f"{command}\n{log.read_text()}"
+            _up(role, process, log)
             yield
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0, f"{command}\n{log.read_text()}"
@@ -121,11 +119,21 @@ def dev(directory: Path, port: int) -> Iterator[Path]:
     argv = [sys.executable, "-m", "chatbot", "dev", "--port", str(port), "--state", str(state)]
     plain = {name: value for name, value in os.environ.items() if not name.startswith("CHATBOT_")}
     with log.open("wb") as out, _process(argv, directory, plain | SOON, out.fileno()) as process:
-        wait_until(lambda: _answers(port) or process.poll() is not None, 30, "chatbot dev does not start")
-        assert process.poll() is None, log.read_text()
+        _up("dev", process, log)
+        wait_until(lambda: _answers(port), 30, "chatbot dev is not ready")
         yield state
         process.send_signal(signal.SIGTERM)
         process.wait(20)
+
+
+def _up(role: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when a role says that it is up. Raises AssertionError, with its log, if it ends before."""
+
+    def says_so() -> bool:
+        return all(said in log.read_text() for said in UP[role])
+
+    wait_until(lambda: says_so() or process.poll() is not None, 30, f"chatbot {role} does not start")
+    assert says_so(), log.read_text()
 
 
 def _answers(port: int) -> bool:

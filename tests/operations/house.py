@@ -101,6 +101,8 @@ class House:
             for mailbox in ("process_turn", "deliver_replies"):
                 key = f"{mailbox}/generic::{conversation}"
                 wait_until(lambda key=key: self.service.store.inspect(key).state == "idle", 20, f"{key} is not idle")
+        for worker in self.workers:
+            worker.work_queue.join()  # the ledger knows of an end before the journal does
         self.service.journal.flush()
 
     def run(self, conversation: str, *message_ids: str) -> None:
