@@ -10,6 +10,7 @@ import heapq
 import threading
 import time
 from collections.abc import Mapping
+from itertools import islice
 from queue import Empty, Queue
 from typing import Any
 
@@ -60,6 +61,12 @@ class FairQueue(Queue[Any]):
 
     def _weight(self, name: str) -> int:
         return self._weights.get(name, 1)
+
+    def waiting(self, most: int) -> list[Any]:
+        """Return messages that wait, at most so many, without taking them."""
+        with self.mutex:
+            waiting = (item.message for items in self._waiting.values() for item in items)
+            return list(islice(waiting, most))
 
     def get_reserved(self, timeout: float) -> Any:
         """Take work of the reserved queue only. Raises queue.Empty after `timeout` s."""

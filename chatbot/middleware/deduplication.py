@@ -172,8 +172,15 @@ class Deduplication(Guard):
         if policy is None or not _awaited(broker, actor, message) or (key := _record(policy, actor, message)) is None:
             return call()
         window = ms(policy.window)
-        record = Record(key=f"awaited-{key}", fingerprint="", ttl=window, value_ttl=min(window, HOUR), lease=RUN_LEASE)
-        return self._runner.run(broker, record, call, message, on_store_error=policy.on_store_error)
+        record = Record(
+            key=f"awaited-{key}",
+            fingerprint="",
+            ttl=window,
+            value_ttl=min(window, HOUR),
+            lease=RUN_LEASE,
+            on_store_error=policy.on_store_error,
+        )
+        return self._runner.run(broker, record, call, message)
 
 
 def _record(policy: Deduplicated, actor: Actor[..., Any], message: Call) -> str | None:

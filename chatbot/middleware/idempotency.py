@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from chatbot.middleware.ahead import Ahead
 from chatbot.middleware.calls import parameters_hash, record_key, resolve, short_hash
 from chatbot.middleware.guard import Guard
 from chatbot.middleware.leases import Heartbeat
@@ -19,7 +20,7 @@ from chatbot.middleware.retries import HOPELESS
 from chatbot.stores.base import Store
 
 if TYPE_CHECKING:
-    from dramatiq import Actor, Broker
+    from dramatiq import Actor, Broker, Worker
     from dramatiq.broker import MessageProxy
 
 
@@ -31,12 +32,16 @@ class Idempotency(Guard):
     def __init__(self, store: Store, *, heartbeat: Heartbeat | None = None, observer: Observer = NOBODY) -> None:
         super().__init__(observer)
         heartbeat = heartbeat or Heartbeat(store, observer)
-        self._runner = RecordRunner(store, heartbeat, self.patience, self.observer, "idempotent")
+        #: Those that this guard runs.
+        self._actors: dict[str, Actor[..., Any]] = {}
+        self._ahead = Ahead(store, self._record)
+        self._runner = RecordRunner(store, heartbeat, self.patience, self.observer, "idempotent", self._ahead)
 
     def after_declare_actor(self, broker: Broker, actor: Actor[..., Any]) -> None:
         if actor.options.get("debounced") is not None or actor.options.get(self.option) is None:
             return
         super().after_declare_actor(broker, actor)
+        self._actors[actor.actor_name] = actor
         # Stock Retries, too, give up at once on what the actor `throws`.
         throws = actor.options.get("throws") or ()
         actor.options["throws"] = (*(throws if isinstance(throws, tuple) else (throws,)), *HOPELESS)
@@ -45,14 +50,36 @@ class Idempotency(Guard):
         def call() -> Any:
             return fn(*message.args, **message.kwargs)
 
-        policy = policy_of(self.option, Idempotent, actor, message)
-        if policy is None or (key := resolve(policy.key, actor, message)) is None:
-            return call()
-        record = _record(policy, key, actor, message)
-        return self._runner.run(broker, record, call, message, on_store_error=policy.on_store_error)
+        record = self._ahead.record(message)
+        return call() if record is None else self._runner.run(broker, record, call, message)
+
+    # --- the calls that wait in this process ---
+    def _record(self, message: MessageProxy) -> Record | None:
+        actor = self._actors.get(message.actor_name)
+        return _record(actor, message) if actor else None
+
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        # Dramatiq's own queue does not tell what waits in it.
+        self._ahead.waiting = getattr(worker.work_queue, "waiting", self._ahead.waiting)
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        self._ahead.end_all()
+
+    def after_process_message(
+        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        super().after_process_message(broker, message, result=result, exception=exception)
+        self._ahead.end(message)
+
+    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
+        super().after_skip_message(broker, message)
+        self._ahead.end(message)
 
 
-def _record(policy: Idempotent, key: str, actor: Actor[..., Any], message: MessageProxy) -> Record:
+def _record(actor: Actor[..., Any], message: MessageProxy) -> Record | None:
+    policy = policy_of("idempotent", Idempotent, actor, message)
+    if policy is None or (key := resolve(policy.key, actor, message)) is None:
+        return None
     told_apart_by = None if policy.fingerprint is None else resolve(policy.fingerprint, actor, message)
     return Record(
         key=record_key("run", actor.actor_name, key),
@@ -61,4 +88,5 @@ def _record(policy: Idempotent, key: str, actor: Actor[..., Any], message: Messa
         ttl=policy.remembered(message),
         value_ttl=ms(policy.result_ttl),
         lease=ms(policy.lease),
+        on_store_error=policy.on_store_error,
     )

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 import random
-import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dramatiq.middleware import Interrupt
 
 from chatbot.errors import IdempotencyKeyReused, StoreUnavailable
+from chatbot.middleware.ahead import Ahead, Claimed, claim, redelivered
 from chatbot.middleware.leases import Heartbeat
 from chatbot.middleware.observer import NOBODY, Decision, Guarantee, Judged, Observer
 from chatbot.middleware.patience import Patience, come_back, keep, skip
 from chatbot.middleware.policies import OnStoreError
 from chatbot.middleware.steps import decoded, encoded, scope
-from chatbot.stores.base import Claim, Lease, Store, grace
+from chatbot.stores.base import Lease, Store, grace
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -33,13 +33,15 @@ SOONEST = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Where a call is remembered, for how long (`ttl`, ms), its result for how long, and under which lease it runs."""
+    """Where a call is remembered, for how long (`ttl`, ms), its result for how long, and under which lease it runs, and
+    what becomes of it while the store is down."""
 
     key: str
     fingerprint: str
     ttl: int
     value_ttl: int
     lease: int
+    on_store_error: OnStoreError = "fail"
 
 
 class RecordRunner:
@@ -52,8 +54,10 @@ class RecordRunner:
         patience: Patience,
         observer: Observer = NOBODY,
         guarantee: Guarantee = "idempotent",
+        ahead: Ahead | None = None,
     ) -> None:
         self._store, self._heartbeat, self._patience = store, heartbeat, patience
+        self._claimed = ahead.claim if ahead else partial(claim, store)
         self._observer, self._guarantee = observer, guarantee
 
     def run(
@@ -62,31 +66,28 @@ class RecordRunner:
         record: Record,
         call: Callable[[], Any],
         message: MessageProxy,
-        *,
-        on_store_error: OnStoreError = "fail",
     ) -> Any:
         """Run `call`, or return what an earlier one returned, or come back when the one that runs now must have ended.
 
-        While the store is down nothing runs, unless `on_store_error` says to proceed unguarded. Raises
+        While the store is down nothing runs, unless its `on_store_error` says to proceed unguarded. Raises
         IdempotencyKeyReused if the key stands for another payload.
         """
-        owner = f"{message.message_id}/{uuid.uuid4().hex}"
-        patient = on_store_error == "fail"
+        patient = record.on_store_error == "fail"
         try:
-            since, claim = self._claim(record, owner, message, patient)
+            owner, since, found = self._claim(record, message, patient)
         except StoreUnavailable:
             if patient:  # the worker stops
                 keep(message)
                 skip(message, "the store did not answer before the worker stopped")
             logger.warning("the store is down: %s runs unguarded", message.message_id)
             return call()
-        match claim.verdict:
+        match found.verdict:
             case "done":
-                self._decided(record, message, "duplicate", claim.owner)
-                return decoded(claim.value)
+                self._decided(record, message, "duplicate", found.owner)
+                return decoded(found.value)
             case "busy":
-                self._decided(record, message, "waiting", claim.owner)
-                self._later(broker, message, claim.remaining)
+                self._decided(record, message, "waiting", found.owner)
+                self._later(broker, message, found.remaining)
             case "mismatch":
                 self._decided(record, message, "reused")
                 raise IdempotencyKeyReused(f"the key of {message.message_id} was used before with another payload")
@@ -105,20 +106,15 @@ class RecordRunner:
         judged = Judged(message.actor_name, message.message_id, record.key, "", outcome, self._guarantee, original)
         self._observer.decided([judged])
 
-    def _claim(self, record: Record, owner: str, message: MessageProxy, patient: bool) -> tuple[float, Claim]:
-        redelivered = _redelivered(message)
-
-        def claim() -> tuple[float, Claim]:
-            since = time.monotonic()
+    def _claim(self, record: Record, message: MessageProxy, patient: bool) -> Claimed:
+        def attempt() -> Claimed:
             try:
-                return since, self._store.claim(
-                    record.key, owner, record.lease, record.fingerprint, redelivered=redelivered
-                )
+                return self._claimed(record, message)
             except StoreUnavailable:
                 self._observer.store_error(message.actor_name, "waited" if patient else "proceeded")
                 raise
 
-        return self._patience.until_answered(claim) if patient else claim()
+        return self._patience.until_answered(attempt) if patient else attempt()
 
     def _call(self, record: Record, owner: str, call: Callable[[], Any]) -> tuple[Any, bytes]:
         try:
@@ -151,10 +147,5 @@ class RecordRunner:
         waits = message.options.get("waits", 0)
         delay = min(max(remaining, SOONEST), SOONEST * 2**waits) + random.randint(0, SOONEST)
         # The broker tells only one delivery that the one before it was given up: the copy must know it, too.
-        redelivered = {"redelivered": True} if _redelivered(message) else {}
-        come_back(broker, message, delay, self._patience, waits=min(waits + 1, 16), **redelivered)
-
-
-def _redelivered(message: MessageProxy) -> bool:
-    """Say whether the broker gave up on an earlier delivery of this call, so that a run of it may be dead."""
-    return bool(getattr(message, "redelivered", False) or message.options.get("redelivered", False))
+        known = {"redelivered": True} if redelivered(message) else {}
+        come_back(broker, message, delay, self._patience, waits=min(waits + 1, 16), **known)

@@ -145,6 +145,17 @@ class Claim:
     value: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `claim` is asked, for many records at a time."""
+
+    key: str
+    owner: str
+    lease: int
+    fingerprint: str = ""
+    redelivered: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxState:
     """One key as an operator sees it. `state` is idle, accumulating, taken, handed over, running or backing off.
@@ -325,6 +336,10 @@ class Store(Operators):
         of the same call (what stands before the `/`), it is suspected: it has the record only for the `grace` of its
         own lease after its last renewal, and `remaining` ends there.
         """
+
+    def claim_many(self, wanted: Sequence[Wanted]) -> list[Claim]:
+        """Take several records; a store at the other end of a network does it in one round trip."""
+        return [self.claim(w.key, w.owner, w.lease, w.fingerprint, redelivered=w.redelivered) for w in wanted]
 
     @abstractmethod
     def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:

@@ -69,6 +69,13 @@ class Partitions:
         """Run a verb on one key. `replicated`: return only when the replicas have what it wrote."""
         return self._run([(verb, self.of(key), (key, *args))], replicated)[0]
 
+    def each(
+        self, verb: str, items: Sequence[T], args_of: Callable[[T], tuple[Arg, ...]], *, replicated: bool = False
+    ) -> list[Any]:
+        """Run a verb that takes one key, the first of an item's arguments, on each of them, in one round trip."""
+        args = [args_of(item) for item in items]
+        return self._run([(verb, self.of(str(of_item[0])), of_item) for of_item in args], replicated)
+
     def at(self, partition: int, verb: str, *args: Arg) -> Any:
         """Run a verb in one partition."""
         return self._run([(verb, partition, args)])[0]

@@ -27,9 +27,9 @@ from chatbot.stores.base import (
     Outcome,
     Store,
     Survey,
+    Wanted,
     Window,
     digest,
-    grace,
     kept,
     plain,
     subject,
@@ -40,6 +40,7 @@ from chatbot.stores.nap import Nap
 from chatbot.stores.operators import MOST_GRAVES, Grave, Note, Noted, Page, Trace, sought
 from chatbot.stores.partitions import Partitions, wrapped
 from chatbot.stores.wire import (
+    claim_args,
     follow_up_args,
     note_args,
     offer_args,
@@ -288,9 +289,12 @@ class RedisStore(Store):
 
     # --- standalone records ---
     def claim(self, key: str, owner: str, lease: int, fingerprint: str = "", *, redelivered: bool = False) -> Claim:
-        plain(owner, fingerprint)
-        args = (owner, lease, fingerprint, lease - grace(lease), int(redelivered))
-        return read_claim(self._ledger.call("claim", key, *args, replicated=True))
+        return self.claim_many([Wanted(key, owner, lease, fingerprint, redelivered)])[0]
+
+    def claim_many(self, wanted: Sequence[Wanted]) -> list[Claim]:
+        for one in wanted:
+            plain(one.owner, one.fingerprint)
+        return [read_claim(answer) for answer in self._ledger.each("claim", wanted, claim_args, replicated=True)]
 
     def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:
         plain(owner, fingerprint)

@@ -8,7 +8,19 @@ from typing import Any
 
 import msgspec
 
-from chatbot.stores.base import Begun, Claim, Entry, FollowUp, MailboxState, Offer, Survey, Window, digest
+from chatbot.stores.base import (
+    Begun,
+    Claim,
+    Entry,
+    FollowUp,
+    MailboxState,
+    Offer,
+    Survey,
+    Wanted,
+    Window,
+    digest,
+    grace,
+)
 from chatbot.stores.operators import Grave, Note, Trace, name_line
 from chatbot.stores.partitions import Arg
 
@@ -36,6 +48,12 @@ def _policy(window: Window) -> str:
 def follow_up_args(item: FollowUp) -> tuple[Arg, ...]:
     """Return one follow-up of `finish`."""
     return (item.key, digest(item.key, item.item_id), item.body, *window_args(item.window)[:5])
+
+
+def claim_args(wanted: Wanted) -> tuple[Arg, ...]:
+    """Return one record that `claim` is to take."""
+    yields = wanted.lease - grace(wanted.lease)
+    return (wanted.key, wanted.owner, wanted.lease, wanted.fingerprint, yields, int(wanted.redelivered))
 
 
 def note_args(notes: Sequence[Note]) -> tuple[Arg, ...]:

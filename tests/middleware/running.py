@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 import dramatiq
-from dramatiq import Worker
 from dramatiq.brokers import stub
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
@@ -19,6 +18,7 @@ from dramatiq.results import ResultMissing, Results
 from dramatiq.results.backends import StubBackend
 
 from chatbot.brokers.stub import StubBroker
+from chatbot.brokers.worker import Worker
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware import Debounced, declare, guarded_stack
 from chatbot.stores.base import Offer, Store, Window

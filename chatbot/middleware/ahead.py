@@ -1,0 +1,201 @@
+"""Claims ahead: who asks the store for its record asks, in the same trip, for those of the calls that wait behind it.
+
+The claim of a call that has not begun is a lease like any other: if its worker dies, it lapses. It is trusted for as
+long as the heartbeat would have left it alone; a call that had to wait for longer asks again, as the same owner.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from chatbot.errors import StoreUnavailable
+from chatbot.middleware.leases import RENEWALS
+from chatbot.stores.base import Claim, Store, Wanted
+
+if TYPE_CHECKING:
+    from dramatiq.broker import MessageProxy
+
+    from chatbot.middleware.records import Record
+
+#: Claims that share a trip: more would keep the store's other callers waiting.
+MOST = 32
+#: s. Where calls wait for longer than a claim is trusted, nobody claims ahead for so long.
+PAUSE = 10.0
+#: What a record says to its owner.
+_OURS = ("new", "mine")
+
+Claimed = tuple[str, float, Claim]
+
+
+class _Trip:
+    """One call to the store, for which several deliveries wait."""
+
+    def __init__(self) -> None:
+        # Unlike an Event's, an interrupted wait for a plain lock harms others at most by their own time-outs.
+        self._under_way = threading.Lock()
+        self._under_way.acquire()
+
+    def end(self) -> None:
+        self._under_way.release()
+
+    def has_ended(self, within: float) -> bool:
+        """Wait up to `within` s for the end."""
+        if not self._under_way.acquire(timeout=max(0.0, within)):
+            return False
+        self._under_way.release()
+        return True
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """What is asked for one delivery."""
+
+    record: Record
+    wanted: Wanted
+    trip: _Trip
+    since: float = field(default_factory=time.monotonic)
+    claim: Claim | None = None
+    #: The delivery does without: what is granted must be given back.
+    over: bool = False
+
+    @property
+    def trusted_until(self) -> float:
+        return self.since + self.wanted.lease / 1000 / RENEWALS
+
+
+class Ahead:
+    """Claims records for the deliveries of one process.
+
+    `record_of` returns the record of a message, or None if it has none. `waiting` returns up to so many messages that
+    wait in this process; who knows them sets it.
+    """
+
+    def __init__(self, store: Store, record_of: Callable[[MessageProxy], Record | None]) -> None:
+        self._store, self._record_of = store, record_of
+        self.waiting: Callable[[int], Sequence[MessageProxy]] = _nothing
+        #: Of deliveries that have not begun. Whoever takes one out decides what becomes of its claim.
+        self._ahead: dict[int, _Asked] = {}
+        self._paused_until = 0.0
+
+    def record(self, message: MessageProxy) -> Record | None:
+        """Return a message's record."""
+        asked = _known(message)
+        return asked.record if asked else self._record_of(message)
+
+    def claim(self, record: Record, message: MessageProxy) -> Claimed:
+        """Claim the record of a delivery that begins, see `claim` below."""
+        own = _Asked(record, _wanted(record, _owner(message), message), _Trip())
+        if (asked := _first(message, own)) is own:
+            return self._lead(own)
+        if self._ahead.pop(id(asked), None) is None:
+            # It asks again, as its first answer was lost; or the worker has given its claim back.
+            return self._anew(asked, message)
+        if not asked.trip.has_ended(asked.trusted_until - time.monotonic()):
+            self._give_back(asked)
+        if asked.claim is None or asked.claim.verdict not in _OURS:
+            return self._anew(asked, message)
+        if time.monotonic() > asked.trusted_until:
+            self._paused_until = time.monotonic() + PAUSE
+            return self._anew(asked, message)
+        return asked.wanted.owner, asked.since, asked.claim
+
+    def end(self, message: MessageProxy) -> None:
+        """A delivery is over. If it never began, its claim is for others."""
+        asked = _known(message)
+        if asked is not None and self._ahead.pop(id(asked), None) is not None:
+            self._give_back(asked)
+
+    def end_all(self) -> None:
+        """The worker has stopped: what it has not begun is for others."""
+        self.waiting = _nothing
+        while self._ahead:
+            with suppress(KeyError):  # another thread was faster
+                self._give_back(self._ahead.popitem()[1])
+
+    def _lead(self, own: _Asked) -> Claimed:
+        try:
+            asked = [own, *self._choose(own.trip)]
+            for one, claim in zip(asked, self._store.claim_many([one.wanted for one in asked]), strict=True):
+                one.claim = claim
+        finally:
+            own.trip.end()
+        for one in asked:
+            if one.over:
+                self._give_back(one)
+        assert own.claim is not None
+        return own.wanted.owner, own.since, own.claim
+
+    def _choose(self, trip: _Trip) -> list[_Asked]:
+        """Return what else to ask in a trip; what is asked in another is not."""
+        if time.monotonic() < self._paused_until:
+            return []
+        chosen = []
+        for message in self.waiting(MOST):
+            if _known(message) is None and (record := self._readable(message)) is not None:
+                asked = _Asked(record, _wanted(record, _owner(message), message), trip)
+                self._ahead[id(asked)] = asked
+                if _first(message, asked) is asked:
+                    chosen.append(asked)
+                else:  # it has begun, or another trip asks for it
+                    self._ahead.pop(id(asked), None)
+        return chosen
+
+    def _readable(self, message: MessageProxy) -> Record | None:
+        try:
+            return self._record_of(message)
+        except Exception:
+            return None  # whatever is wrong with a call is said when it runs
+
+    def _anew(self, asked: _Asked, message: MessageProxy) -> Claimed:
+        # What was given back may reach the store after this, so that owner is not used again.
+        return claim(self._store, asked.record, message, "" if asked.over else asked.wanted.owner)
+
+    def _give_back(self, asked: _Asked) -> None:
+        asked.over = True
+        # While the trip is under way this is left to who made it.
+        if asked.claim is not None and asked.claim.verdict in _OURS:
+            asked.claim = None
+            with suppress(StoreUnavailable):  # else it lapses
+                self._store.release(asked.wanted.key, asked.wanted.owner)
+
+
+def claim(store: Store, record: Record, message: MessageProxy, owner: str = "") -> Claimed:
+    """Claim a record for a delivery, as a new owner unless one is given. Return the owner, the time (monotonic s) just
+    before the store was asked, and its answer. Raises StoreUnavailable."""
+    wanted, since = _wanted(record, owner or _owner(message), message), time.monotonic()
+    (answer,) = store.claim_many([wanted])
+    return wanted.owner, since, answer
+
+
+def redelivered(message: MessageProxy) -> bool:
+    """Say whether the broker gave up on an earlier delivery of this call, so that a run of it may be dead."""
+    return bool(getattr(message, "redelivered", False) or message.options.get("redelivered", False))
+
+
+def _known(message: MessageProxy) -> _Asked | None:
+    return vars(message).get("asked")
+
+
+def _first(message: MessageProxy, asked: _Asked) -> _Asked:
+    """Return what is asked for a delivery: this, unless something is. One step in C: an interrupt could leave a lock
+    locked."""
+    first: _Asked = vars(message).setdefault("asked", asked)
+    return first
+
+
+def _owner(message: MessageProxy) -> str:
+    return f"{message.message_id}/{uuid.uuid4().hex}"
+
+
+def _wanted(record: Record, owner: str, message: MessageProxy) -> Wanted:
+    return Wanted(record.key, owner, record.lease, record.fingerprint, redelivered(message))
+
+
+def _nothing(_: int) -> Sequence[MessageProxy]:
+    return ()
