@@ -47,7 +47,7 @@ def _walk(ledger: Ledger) -> None:
         raise
 
 
-def _wander(walk: Walk, ledger: Ledger, seconds: float = 3.0, at_most: float = 60.0) -> None:
+def _wander(walk: Walk, ledger: Ledger, seconds: float = 3.0, at_most: float = 150.0) -> None:
     """Go on for some seconds, on a busy machine for as long as it takes to have been everywhere."""
     start = time.monotonic()
     while (passed := time.monotonic() - start) < seconds or EVERYWHERE - set(walk.answers):
