@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -24,7 +23,7 @@ from redis.retry import Retry
 from chatbot.brokers.admission import Admission, Publication
 from chatbot.brokers.redis_clients import close_client, create_client, is_cluster, socket_timeout, tagged, wrapped
 from chatbot.brokers.redis_consumer import NoDeliveries, RedisConsumer
-from chatbot.brokers.redis_deliveries import Delivery, Holdings, Together
+from chatbot.brokers.redis_deliveries import Delivery, Holdings
 from chatbot.brokers.redis_scripts import Scripts
 from chatbot.brokers.redis_steward import Steward
 
@@ -77,7 +76,6 @@ class RedisBroker(Admission, stock.RedisBroker):
         self._lock = threading.RLock()
         self._consumers: set[RedisConsumer] = set()
         self._holdings: dict[str, Holdings] = {}
-        self._acknowledge: dict[str, Together] = {}
         self._steward: Steward | None = None
         self.scripts: Any = Scripts(lambda: self.client, self.namespace)
 
@@ -192,16 +190,6 @@ class RedisBroker(Admission, stock.RedisBroker):
         """Return what this process holds of a queue."""
         with self._lock:
             return self._holdings.setdefault(queue_name, Holdings())
-
-    def acknowledge(self, queue_name: str, delivery: tuple[str, str]) -> int:
-        """Acknowledge a delivery (id and token), together with those of other threads; 0 if it was taken over."""
-        with self._lock:
-            call = self._acknowledge.setdefault(queue_name, Together(partial(self._acknowledge_all, queue_name)))
-        return call(delivery)  # type: ignore[no-any-return]
-
-    def _acknowledge_all(self, queue_name: str, deliveries: list[tuple[str, str]]) -> list[int]:
-        args = [part for delivery in deliveries for part in delivery]
-        return self.scripts("ack", self.broker_id, queue_name, *args)  # type: ignore[no-any-return]
 
     def consumer_closed(self, consumer: RedisConsumer) -> None:
         """The last one that is closed ends the lease."""

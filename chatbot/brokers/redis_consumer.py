@@ -16,7 +16,7 @@ from dramatiq.message import Message
 
 from chatbot.brokers.messages import read
 from chatbot.brokers.redis_clients import Backoff, wrapped
-from chatbot.brokers.redis_deliveries import Delivery
+from chatbot.brokers.redis_deliveries import Acknowledger, Delivery
 
 if TYPE_CHECKING:
     from chatbot.brokers.redis import RedisBroker
@@ -37,6 +37,7 @@ class RedisConsumer(Consumer):
         # Dramatiq's own default is a second; who asks for less wants a worker that stops sooner.
         self._wait = broker.longest_wait if timeout >= 1000 else min(timeout / 1000, broker.longest_wait)
         self._holdings = broker.holdings(queue_name)
+        self._acknowledger = Acknowledger(self._acknowledge)
         self._fetched: deque[Delivery] = deque()
         self._is_empty = False
         self._backoff = Backoff()
@@ -120,12 +121,47 @@ class RedisConsumer(Consumer):
 
     # --- settling ---
     def ack(self, message: MessageProxy) -> None:
-        """Remove a message that is done. Raises ConnectionClosed if the server is away for longer than the lease."""
-        self._settle("ack", message, lambda one: self._broker.acknowledge(self._queue, one))
+        """Remove a message that is done, soon. If this process ends before that, it is delivered again."""
+        if (delivery := self._ours("ack", message)) is not None:
+            self._acknowledger.put(delivery)
 
     def nack(self, message: MessageProxy) -> None:
-        """Make a message a dead letter. Raises ConnectionClosed like `ack`."""
-        self._settle("nack", message, lambda one: self._call("nack", [one])[0])
+        """Make a message a dead letter. Raises ConnectionClosed if the server is away for longer than the lease."""
+        if (delivery := self._ours("nack", message)) is not None:
+            self._until_answered(lambda: self._settle_once("nack", [delivery]))
+
+    def _ours(self, verb: str, message: Any) -> Delivery | None:
+        """Return a delivery that is still to be settled."""
+        if getattr(message, "unacknowledged", False):
+            self.requeue([message])
+        elif message in self._holdings:
+            return message  # type: ignore[no-any-return]
+        else:
+            logger.warning("%s of %s comes too late: another worker has the message", verb, message.message_id)
+        return None
+
+    def _acknowledge(self, deliveries: list[Delivery]) -> None:
+        # However long the server is away: its lease may outlast that, and then nobody else would get the messages.
+        backoff = Backoff()
+        while held := [delivery for delivery in deliveries if delivery in self._holdings]:
+            try:
+                self._settle_once("ack", held)
+            except ConnectionClosed as exc:
+                if self._broker.stopping or self._closed.is_set():
+                    logger.warning("%d messages that are done will be delivered again: %s", len(held), exc)
+                    return
+                backoff.log("messages of %s that are done wait for its server: %s", self._queue, exc)
+                self._closed.wait(backoff.pause())
+            except Exception:
+                logger.exception("%d messages that are done could not be acknowledged", len(held))
+                return
+
+    def _settle_once(self, verb: str, deliveries: list[Delivery]) -> None:
+        answers = self._call(verb, [(delivery.redis_id, delivery.token) for delivery in deliveries])
+        for delivery, settled in zip(deliveries, answers, strict=True):
+            if not settled:
+                logger.warning("%s of %s has no effect: another worker has the message", verb, delivery.message_id)
+            self._holdings.remove(delivery)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Put messages back at the head of the queue, in their order."""
@@ -139,6 +175,7 @@ class RedisConsumer(Consumer):
         """Put back what was not handed out, and what is not to be acknowledged."""
         self._closed.set()
         try:
+            self._acknowledger.stop()
             self._put_back()
             self.requeue(self._holdings.kept())
         finally:
@@ -149,18 +186,7 @@ class RedisConsumer(Consumer):
         waiting, self._fetched = list(self._fetched), deque()
         self.requeue(waiting)
 
-    def _settle(self, verb: str, message: Any, call: Callable[[tuple[str, str]], int]) -> None:
-        if getattr(message, "unacknowledged", False):
-            self.requeue([message])
-            return
-        if message not in self._holdings:
-            logger.warning("%s of %s comes too late: another worker has the message", verb, message.message_id)
-            return
-        if not self._until_answered(lambda: call((message.redis_id, message.token))):
-            logger.warning("%s of %s has no effect: another worker has the message", verb, message.message_id)
-        self._holdings.remove(message)
-
-    def _until_answered(self, call: Callable[[], int]) -> int:
+    def _until_answered(self, call: Callable[[], None]) -> None:
         deadline, backoff = time.monotonic() + self._broker.lease, Backoff()
         while True:
             try:

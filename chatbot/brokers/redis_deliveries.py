@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any
 
 from dramatiq.broker import MessageProxy
-from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
-
-T = TypeVar("T")
 
 
 class Delivery(MessageProxy):
@@ -74,47 +73,46 @@ class Holdings:
         return room if room >= enough else 0
 
 
-class Together:
-    """Runs what several threads ask for at the same time in one call: who comes while it runs, shares the next."""
+class Acknowledger:
+    """Acknowledges what workers have done behind their backs: their next call need not wait for the server.
 
-    def __init__(self, run: Callable[[list[T]], Iterable[Any]]) -> None:
-        self._run = run
-        self._lock, self._turn = threading.Lock(), threading.Lock()
-        self._waiting: list[_Request] = []
+    A thread sends what has gathered while it sent what came before. It begins with the first message and ends with
+    `stop`.
+    """
 
-    def __call__(self, item: Any) -> Any:
-        """Return the answer to an item. Raises what the call raised."""
-        request = _Request(item)
+    def __init__(self, send: Callable[[list[Delivery]], None]) -> None:
+        """`send` acknowledges deliveries; it must not raise."""
+        self._send = send
+        self._done: SimpleQueue[Delivery | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def put(self, delivery: Delivery) -> None:
+        """Acknowledge a delivery soon."""
+        self._done.put(delivery)
+        if self._thread is None:
+            self._start()
+
+    def stop(self) -> None:
+        """Return when everything is sent."""
         with self._lock:
-            self._waiting.append(request)
-        with self._turn:
-            if not request.done:
-                self._run_waiting()
-        if request.error is not None:
-            raise request.error
-        return request.answer
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._done.put(None)
+            thread.join()
 
-    def _run_waiting(self) -> None:
+    def _start(self) -> None:
         with self._lock:
-            requests, self._waiting = self._waiting, []
-        try:
-            answers = self._run([request.item for request in requests])
-            for request, answer in zip(requests, answers, strict=True):
-                request.answer = answer
-        except BaseException as exc:
-            # An interrupt is meant for this thread alone.
-            for request in requests:
-                request.error = exc if isinstance(exc, Exception) else ConnectionClosed(exc)
-            if not isinstance(exc, Exception):
-                raise
-        finally:
-            for request in requests:
-                request.done = True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="chatbot-redis-acknowledger", daemon=True)
+                self._thread.start()
 
-
-class _Request:
-    __slots__ = ("answer", "done", "error", "item")
-
-    def __init__(self, item: Any) -> None:
-        self.item, self.answer, self.done = item, None, False
-        self.error: BaseException | None = None
+    def _run(self) -> None:
+        done: list[Delivery | None] = []
+        while None not in done:
+            done = [self._done.get()]
+            with suppress(Empty):
+                while True:
+                    done.append(self._done.get_nowait())
+            if deliveries := [delivery for delivery in done if delivery is not None]:
+                self._send(deliveries)

@@ -74,7 +74,7 @@ class Acknowledgements(Middleware):
         self._journal = journal
 
     def watch(self, broker: Any) -> None:
-        acknowledge = broker.acknowledge
+        scripts = broker.scripts
         numbers: dict[str, int] = {}
 
         def before_process(message: Any) -> None:
@@ -82,13 +82,15 @@ class Acknowledgements(Middleware):
 
         self.before_process_message = lambda broker, message: before_process(message)  # type: ignore[method-assign]
 
-        def acknowledge_and_tell(queue: str, delivery: tuple[str, str]) -> int:
-            answer: int = acknowledge(queue, delivery)
-            if answer:
-                self._journal.add("acknowledged", numbers[delivery[0]])
+        def run_and_tell(script: str, *args: Any) -> Any:
+            answer = scripts(script, *args)
+            if script == "ack":
+                for redis_id, acknowledged in zip(args[2::2], answer, strict=True):
+                    if acknowledged:
+                        self._journal.add("acknowledged", numbers[redis_id])
             return answer
 
-        broker.acknowledge = acknowledge_and_tell
+        broker.scripts = run_and_tell
 
 
 def build(url: str, journal: Journal, **options: Any) -> tuple[Any, Any]:

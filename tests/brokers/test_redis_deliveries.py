@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,11 +16,11 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.message import Message
 
 from chatbot.brokers.redis import RedisBroker
-from chatbot.brokers.redis_deliveries import Together
+from chatbot.brokers.redis_deliveries import Acknowledger
 from chatbot.middleware import declare, guarded_stack
 from chatbot.middleware.patience import keep
 from chatbot.stores.memory import MemoryStore
-from tests.brokers.redis_crew import SCALED, in_background
+from tests.brokers.redis_crew import SCALED
 from tests.servers import RedisServer
 from tests.waiting import wait_until
 
@@ -98,7 +99,7 @@ def test_what_was_taken_over_is_redelivered_and_its_first_worker_cannot_settle_i
     assert (client.exists("dramatiq:default.XQ"), client.llen("dramatiq:default")) == (0, 0)
     for delivery in again:
         others.ack(delivery)
-    assert client.hlen("dramatiq:default.msgs") == client.hlen("dramatiq:default.held") == 0
+    wait_until(lambda: client.hlen("dramatiq:default.msgs") == client.hlen("dramatiq:default.held") == 0)
 
 
 def test_a_worker_that_gets_its_own_message_back_cannot_settle_the_first_delivery(
@@ -115,7 +116,7 @@ def test_a_worker_that_gets_its_own_message_back_cannot_settle_the_first_deliver
     consumer.ack(first)
     assert client.hlen("dramatiq:default.msgs") == 1
     consumer.ack(second)
-    assert client.hlen("dramatiq:default.msgs") == 0
+    wait_until(lambda: client.hlen("dramatiq:default.msgs") == 0)
 
 
 def test_what_was_put_back_was_not_delivered_before_and_keeps_its_place(new_broker: NewBroker) -> None:
@@ -167,6 +168,7 @@ def test_a_publication_that_is_repeated_after_it_was_acknowledged_stays_one(
     broker.scripts("enqueue", *args)
     consumer = broker.consume("default", prefetch=1, timeout=1_000)
     consumer.ack(next(consumer))
+    wait_until(lambda: not client.hlen("dramatiq:default.msgs"))
     broker.scripts("enqueue", *args)
     assert client.llen("dramatiq:default") == client.hlen("dramatiq:default.msgs") == 0
     assert 0 < client.pttl("dramatiq:__sent__.an id") <= 30_000
@@ -244,8 +246,8 @@ def test_every_command_of_a_server_that_hangs_raises_dramatiqs_own_error(
     server.pause()
     try:
         commands = [
-            lambda: enqueue(broker, 1), lambda: consumer.ack(delivery), lambda: consumer.nack(delivery),
-            lambda: consumer.requeue([delivery]), lambda: broker.join("default"), lambda: broker.flush("default"),
+            lambda: enqueue(broker, 1), lambda: consumer.nack(delivery), lambda: consumer.requeue([delivery]),
+            lambda: broker.join("default"), lambda: broker.flush("default"),
         ]  # fmt: skip
         for command in commands:
             with pytest.raises(BrokerConnectionError):
@@ -283,30 +285,53 @@ def test_what_a_living_worker_of_plain_dramatiq_holds_is_its_own(new_broker: New
     stock.client.close()
 
 
-# --- sharing calls ---
-def test_threads_that_ask_at_the_same_time_share_a_call_and_its_error() -> None:
-    batches: list[list[int]] = []
-    answers: dict[int, Any] = {}
+# --- acknowledging ---
+def test_what_was_done_while_the_server_was_away_is_acknowledged_when_it_is_back(
+    new_broker: NewBroker, server: RedisServer, client: redis.Redis
+) -> None:
+    broker = new_broker(socket_timeout=0.1)
+    enqueue(broker, 2)
+    consumer = broker.consume("default", prefetch=2)
+    deliveries = fetch(consumer, 2)
+    server.pause()
+    try:
+        for delivery in deliveries:
+            consumer.ack(delivery)
+        time.sleep(broker.lease * 1.5)  # nobody is there who could take them over
+    finally:
+        server.resume()
+    wait_until(lambda: client.hlen("dramatiq:default.msgs") == 0)
+    consumer.close()
 
-    def run(items: list[int]) -> list[int]:
-        batches.append(items)
-        if len(batches) == 1:
-            wait_until(lambda: len(together._waiting) == 4)
-            return items
-        raise ZeroDivisionError
 
-    def ask(item: int) -> None:
-        try:
-            answers[item] = together(item)
-        except ZeroDivisionError as exc:
-            answers[item] = exc
+def test_a_consumer_that_is_closed_has_acknowledged_what_was_done(new_broker: NewBroker, client: redis.Redis) -> None:
+    broker = new_broker()
+    enqueue(broker, 50)
+    consumer = broker.consume("default", prefetch=50)
+    for delivery in fetch(consumer, 50):
+        consumer.ack(delivery)
+    consumer.close()
+    assert client.hlen("dramatiq:default.msgs") == 0
 
-    together: Together = Together(run)
-    first = in_background(lambda: ask(0))
-    wait_until(lambda: batches)
-    rest = [in_background(lambda n=n: ask(n)) for n in range(1, 5)]
-    for thread in (first, *rest):
-        thread.join()
-    assert [len(batch) for batch in batches] == [1, 4]
-    assert answers[0] == 0
-    assert all(isinstance(answers[n], ZeroDivisionError) for n in range(1, 5))
+
+def test_what_is_done_meanwhile_shares_the_next_call() -> None:
+    calls: list[list[Any]] = []
+    sending, more = threading.Event(), threading.Event()
+
+    def send(deliveries: list[Any]) -> None:
+        calls.append(deliveries)
+        sending.set()
+        assert more.wait(10)
+
+    acknowledger = Acknowledger(send)
+    given: list[Any] = [object() for _ in range(5)]
+    acknowledger.put(given[0])
+    assert sending.wait(10)
+    for delivery in given[1:]:
+        acknowledger.put(delivery)
+    more.set()
+    acknowledger.stop()
+    assert calls == [given[:1], given[1:]]
+    acknowledger.put(given[0])  # it begins anew
+    acknowledger.stop()
+    assert calls[2:] == [given[:1]]
