@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from chatbot import console, dashboard
-from chatbot.admin import Admin
+from chatbot.admin.access import Admin
 from chatbot.admin.proxies import is_loopback
 
 if TYPE_CHECKING:

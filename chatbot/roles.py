@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from chatbot import logs, scheduling
 from chatbot.brokers.worker import Worker
 from chatbot.errors import ConfigurationError
@@ -25,10 +23,9 @@ from chatbot.processes.child import Role
 from chatbot.processes.supervisor import Supervisor
 from chatbot.service import Service, web_app
 from chatbot.settings import Settings
-from chatbot.web.outbox import Outbox
 
 if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
+    from chatbot.web.first_use import Make
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +35,9 @@ WEB_GRACE = 5
 LONGEST_SILENCE = 150
 #: What the processes below a supervisor are told: only it knows whether people read the log.
 LOG_FORMAT = "CHATBOT_LOG_FORMAT"
+#: What `chatbot dev` tells its web process: to show the replies that it receives, and that its pages need no login of
+#: who is at this machine.
+OUTBOX, DEV = "CHATBOT_DEV_OUTBOX", "CHATBOT_DEV"
 
 
 def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
@@ -58,16 +58,21 @@ def listen(host: str, port: int, *, option: str = "--port") -> socket.socket:
 
 
 def serve(
-    service: Service, sock: socket.socket, *, pages: Sequence[BaseRoute] = (), outbox_secret: str | None = None
+    service: Service, sock: socket.socket, *, pages: Make | None = None, outbox_secret: str | None = None
 ) -> None:
-    """Serve HTTP on a socket until SIGTERM or SIGINT. With a secret, replies can be sent to us, to be looked at."""
-    outbox = Outbox(outbox_secret).routes() if outbox_secret else []
-    app = web_app(service, [*outbox, *pages])
+    """Serve HTTP on a socket until SIGTERM or SIGINT. `pages` are made when somebody looks at one. With a secret,
+    replies can be sent to us, to be looked at."""
+    import uvicorn  # the other roles serve nothing
+
+    from chatbot.web.outbox import Outbox
+
+    app = web_app(service, Outbox(outbox_secret).routes() if outbox_secret else [], pages)
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         lifespan="on",
+        ws="none",
         timeout_graceful_shutdown=WEB_GRACE,
         server_header=False,
         # Whom to believe is CHATBOT_ADMIN_PROXY_IPS' to say; uvicorn would replace the proxy's address.
@@ -102,7 +107,8 @@ def work(
     if metrics is not None:
         service.metrics.serve(metrics, lambda: {**service.ready(), "threads": threads_of(worker)})
     logger.info("working on %s with %d threads", ", ".join(queues) or "all queues", threads)
-    stopping.wait()
+    while not stopping.wait(1):
+        pass  # a signal that comes just before a wait, or to another thread, is heard only after it
     worker.stop(timeout=round(grace * 1000))
     service.close()
 

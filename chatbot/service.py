@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from chatbot.tracing.spans import Tracing
+    from chatbot.web.first_use import Make
 
 logger = logging.getLogger(__name__)
 
@@ -217,9 +218,11 @@ def hidden(url: str) -> str:
     return re.sub(r"(://[^:/@]*:)[^@/]+@", r"\1***@", url)
 
 
-def web_app(service: Service, extra_routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """Return the web application of a service. It checks the store when it starts."""
+def web_app(service: Service, extra_routes: Sequence[BaseRoute] = (), pages: Make | None = None) -> Starlette:
+    """Return the web application of a service. It checks the store when it starts; `pages` are made when somebody
+    looks at one."""
     from chatbot.web.app import create_app
+    from chatbot.web.metrics import metrics
 
     app = create_app(
         channels=service.channels,
@@ -227,7 +230,8 @@ def web_app(service: Service, extra_routes: Sequence[BaseRoute] = ()) -> Starlet
         ready=service.ready,
         on_startup=[service.store.check],
         on_shutdown=[service.close],
-        extra_routes=[service.metrics.route(), *extra_routes],
+        extra_routes=[metrics(service.metrics), *extra_routes],
+        pages=pages,
     )
     if service.tracing is not None:
         from chatbot.tracing.web import Traced

@@ -11,10 +11,19 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from chatbot.errors import ConfigurationError
 
@@ -119,6 +128,15 @@ class Settings(BaseModel):
         False, description="Whether texts of messages, and what errors say, may be in the log; in `chatbot dev`, yes."
     )
 
+    @field_validator("rabbitmq_management_url")
+    @classmethod
+    def _is_a_url(cls, given: str) -> str:
+        try:
+            urlsplit(given)
+        except ValueError:
+            raise ValueError("is no URL") from None
+        return given
+
     @model_validator(mode="after")
     def _max_wait_is_not_shorter(self) -> Settings:
         if self.debounce_max_wait_ms < self.debounce_wait_ms:
@@ -222,8 +240,9 @@ _CURES = {
 
 
 def _problem(where: tuple[int | str, ...], message: str, kind: str) -> str:
+    message = message.removeprefix("Value error, ")
     if not where:
-        return message.removeprefix("Value error, ")
+        return message
     name = str(where[0])
     if kind == "missing":
         return f"{PREFIX}{name.upper()} is missing: set it, {_CURES.get(name, '')}"

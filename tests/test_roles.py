@@ -31,3 +31,29 @@ print("stopped")
 def test_time_limits_hold_in_a_worker() -> None:
     shown = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=True)
     assert shown.stdout.split() == ["TimeLimitExceeded", "stopped"]
+
+
+ASIDE = """
+import signal, threading, time
+from types import SimpleNamespace
+from chatbot import roles
+from chatbot.brokers.stub import StubBroker
+from tests.waiting import wait_until
+
+def told():
+    # The main thread waits by then, and is not interrupted: as by a signal that comes just before it waits.
+    wait_until(lambda: any(thread.name == "waits" for thread in threading.enumerate()))
+    time.sleep(0.2)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+roles.logger.info = lambda *_: threading.Thread(target=time.sleep, args=(9,), name="waits", daemon=True).start()
+threading.Thread(target=told, daemon=True).start()
+broker = StubBroker(middleware=[])
+roles.work(SimpleNamespace(broker=broker, close=broker.close), queues=[], threads=1, grace=5)
+print("stopped")
+"""
+
+
+def test_a_stop_that_interrupts_no_wait_is_heard() -> None:
+    shown = subprocess.run([sys.executable, "-c", ASIDE], capture_output=True, text=True, timeout=20, check=True)
+    assert shown.stdout.split() == ["stopped"]

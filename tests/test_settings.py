@@ -111,6 +111,12 @@ def test_passwords_that_were_given_apart_are_put_into_the_urls() -> None:
     assert settings.rabbitmq_management_url == "http://chatbot:pw@one:15672"
 
 
+def test_a_management_url_that_is_none_is_told_before_a_page_is_looked_at() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(GOOD | {"CHATBOT_RABBITMQ_MANAGEMENT_URL": "http://[::1:15672"})
+    assert caught.value.problems == ["CHATBOT_RABBITMQ_MANAGEMENT_URL: is no URL"]
+
+
 @pytest.mark.parametrize(
     "url", ["redis://:own@store/0", "amqp://u:own@h/?ssl_options={'cafile': '/a@b'}", "my.module:create"]
 )

@@ -9,43 +9,13 @@ from typing import TYPE_CHECKING
 
 import argon2
 
-from chatbot.errors import ConfigurationError
+from chatbot.admin.doors import check, given
 
 if TYPE_CHECKING:
     from chatbot.settings import Settings
 
-#: Characters of a plain password.
-SHORTEST = 8
 #: What OWASP asks for at least: more would let each login attempt take much of the process's memory.
 HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-
-_MISSING = (
-    "CHATBOT_ADMIN_PASSWORD is missing: the pages of the service need a login. Set it to a password of at least "
-    f"{SHORTEST} characters or to its argon2 hash, or let a proxy log people in with CHATBOT_ADMIN_PROXY_HEADER and "
-    "CHATBOT_ADMIN_PROXY_IPS"
-)
-_NO_HASH = "CHATBOT_ADMIN_PASSWORD begins with $argon2, but is no argon2 hash: in a shell, put it in single quotes"
-_TOO_SHORT = f"CHATBOT_ADMIN_PASSWORD is shorter than {SHORTEST} characters: choose a longer one"
-_ANY_PROXY = (
-    "CHATBOT_ADMIN_PROXY_HEADER is set without CHATBOT_ADMIN_PROXY_IPS: anybody could send the header, so name the "
-    "addresses or networks of the proxies, such as 10.0.0.0/8"
-)
-
-
-def check(settings: Settings) -> None:
-    """Raise ConfigurationError unless people can log in, and only those who may."""
-    password = _given(settings)
-    if settings.admin_proxy_header and not settings.admin_proxy_ips:
-        raise ConfigurationError(_ANY_PROXY)
-    if not password and not settings.admin_proxy_header:
-        raise ConfigurationError(_MISSING)
-    if password.startswith("$argon2"):
-        try:
-            argon2.extract_parameters(password)
-        except argon2.exceptions.InvalidHashError:
-            raise ConfigurationError(_NO_HASH) from None
-    elif 0 < len(password) < SHORTEST:
-        raise ConfigurationError(_TOO_SHORT)
 
 
 class Credentials:
@@ -53,7 +23,7 @@ class Credentials:
 
     def __init__(self, settings: Settings) -> None:
         check(settings)
-        self._user, password = settings.admin_user, _given(settings)
+        self._user, password = settings.admin_user, given(settings)
         # Several web processes must find the same key, so the salt is no random one. The hash leaves no process.
         salt = hashlib.blake2b(f"{settings.namespace}\0{self._user}".encode(), digest_size=16).digest()
         self._hash = password if password.startswith("$argon2") or not password else HASHER.hash(password, salt=salt)
@@ -90,7 +60,3 @@ def _matches(hashed: str, password: str) -> bool:
         return HASHER.verify(hashed, password.encode(errors="replace"))
     except argon2.exceptions.VerificationError:
         return False
-
-
-def _given(settings: Settings) -> str:
-    return settings.admin_password.get_secret_value() if settings.admin_password else ""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from chatbot.commands.command import STATE, command, service_of_environment
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 
 @command
@@ -28,11 +32,11 @@ def web(host: str, port: int, workers: int, fd: int | None) -> int | None:
     """
     import socket
 
-    from chatbot import admin, pages, roles
-    from chatbot.embedded.dev import DEV
+    from chatbot import roles
+    from chatbot.admin import doors
 
     service = service_of_environment(broker=False)
-    admin.check(service.settings)
+    doors.check(service.settings)
     sock = roles.listen(host, port) if fd is None else socket.socket(fileno=fd)
     with sock:
         logging.getLogger("chatbot").info("listening on %s", sock.getsockname())
@@ -41,9 +45,14 @@ def web(host: str, port: int, workers: int, fd: int | None) -> int | None:
             grace = roles.WEB_GRACE + 2.0
             arguments, fds = ["web", "--fd", str(sock.fileno())], (sock.fileno(),)
             return roles.several("web", arguments, workers, grace=grace, settings=service.settings, fds=fds)
-        secret = os.environ.get("CHATBOT_GENERIC_SECRET") if os.environ.get("CHATBOT_DEV_OUTBOX") else None
-        routes = pages.routes(service, sock, dev=bool(os.environ.get(DEV)))
-        roles.serve(service, sock, pages=routes, outbox_secret=secret)
+        secret = os.environ.get("CHATBOT_GENERIC_SECRET") if os.environ.get(roles.OUTBOX) else None
+
+        def pages() -> list[BaseRoute]:
+            from chatbot.pages import routes
+
+            return routes(service, sock, dev=bool(os.environ.get(roles.DEV)))
+
+        roles.serve(service, sock, pages=pages, outbox_secret=secret)
     return None
 
 

@@ -12,8 +12,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from chatbot.admin import looked
-from chatbot.admin.personal import on_one_line
+from chatbot.admin.personal import looked, on_one_line
 from chatbot.console.looks import BrokerLook
 from chatbot.console.rendering import Names, down, missing, show
 from chatbot.console.seals import Seals

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatbot.admin import looked
+from chatbot.admin.personal import looked
 from chatbot.console.looks import BrokerLook, LedgerLook, LedgerLooks, broker_look
 from chatbot.console.rendering import Names, part, show
 from chatbot.console.seals import Seals

@@ -12,7 +12,8 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from chatbot.admin import environment, masked, message, page
+from chatbot.admin.pages import environment, message, page
+from chatbot.admin.personal import masked
 from chatbot.console.seals import Seals
 from chatbot.operations.times import ago, count, span, stamp
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from chatbot.admin import looked
+from chatbot.admin.personal import looked
 from chatbot.console.looks import LedgerLook
 from chatbot.console.rendering import Names, down, missing, show
 from chatbot.console.seals import Seals

@@ -11,7 +11,6 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import httpx
 
 from chatbot.dashboard.look import Seen
-from chatbot.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +22,7 @@ class Management:
     """Asks the API of one virtual host. Its answers are None while it is not to be had."""
 
     def __init__(self, url: str, virtual_host: str) -> None:
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            raise ConfigurationError("CHATBOT_RABBITMQ_MANAGEMENT_URL is no URL") from None
+        parts = urlsplit(url)
         # Apart from the URL, which httpx logs.
         self._auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         host = parts.netloc.rpartition("@")[2]

@@ -30,10 +30,6 @@ from chatbot.web.outbox import GRAPH_PATH, PATH
 
 #: s. Ctrl-C ends everything within this.
 GRACE = 5.0
-#: Set for the web process, which then shows the replies that it receives.
-OUTBOX = "CHATBOT_DEV_OUTBOX"
-#: Set for the web process, whose pages then need no login of who is at this machine.
-DEV = "CHATBOT_DEV"
 
 
 def dev(variables: Mapping[str, str], *, host: str, port: int, state: Path, threads: int) -> int:
@@ -84,7 +80,7 @@ def _here(host: str, port: int) -> str:
 def _generic(given: Mapping[str, str], state: Path, here: str) -> dict[str, str]:
     chosen = {} if given.get("CHATBOT_GENERIC_SECRET") else {"CHATBOT_GENERIC_SECRET": secret(state, "generic")}
     if not given.get("CHATBOT_GENERIC_OUTBOUND_URL"):
-        chosen |= {"CHATBOT_GENERIC_OUTBOUND_URL": here + PATH, OUTBOX: "1"}
+        chosen |= {"CHATBOT_GENERIC_OUTBOUND_URL": here + PATH, roles.OUTBOX: "1"}
     return chosen
 
 
@@ -113,8 +109,8 @@ def _log(given: Mapping[str, str]) -> dict[str, str]:
 def _admin(given: Mapping[str, str], state: Path) -> dict[str, str]:
     """A password for those who are not at this machine."""
     if given.get("CHATBOT_ADMIN_PASSWORD") or given.get("CHATBOT_ADMIN_PROXY_HEADER"):
-        return {DEV: "1"}
-    return {DEV: "1", "CHATBOT_ADMIN_PASSWORD": secret(state, "admin")}
+        return {roles.DEV: "1"}
+    return {roles.DEV: "1", "CHATBOT_ADMIN_PASSWORD": secret(state, "admin")}
 
 
 def secret(state: Path, channel: str) -> str:

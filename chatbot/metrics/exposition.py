@@ -1,5 +1,5 @@
-"""/metrics, in Prometheus' text format: a route of the web application, and a small server for the other processes,
-which says at /ready whether they work."""
+"""/metrics, in Prometheus' text format, and a small server of it for processes other than web, which says at /ready
+whether they work."""
 
 from __future__ import annotations
 
@@ -9,14 +9,8 @@ import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import anyio.to_thread
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from chatbot.metrics.askers import is_near
 from chatbot.metrics.meters import Meters
 from chatbot.metrics.standing import Standing
 
@@ -40,16 +34,6 @@ class Exposition:
         registry = self.meters.registry()
         registry.register(self._standing)
         return generate_latest(registry)
-
-    def route(self) -> Route:
-        """Return the route of the web application."""
-        return Route(PATH, self._answer, methods=["GET"])
-
-    async def _answer(self, request: Request) -> Response:
-        if not is_near(request):
-            raise HTTPException(403, "metrics are told in private networks only, and not through a proxy")
-        text = await anyio.to_thread.run_sync(self.render)
-        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST, "cache-control": "no-store"})
 
     def serve(self, sock: socket.socket, look: Look = dict) -> ThreadingHTTPServer:
         """Answer on a listening socket, in threads that end with the process. Several processes may share it."""

@@ -44,7 +44,8 @@ def run(
     # In a thread of its own, because a client that waits for a server cannot be interrupted.
     thread = threading.Thread(target=scheduler.run, args=(stop, stepped), name="scheduler", daemon=True)
     thread.start()
-    stop.wait()
+    while not stop.wait(1):
+        pass  # a signal that comes just before a wait, or to another thread, is heard only after it
     thread.join(GRACE)
 
 

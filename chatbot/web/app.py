@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from chatbot.channels.base import Channel
 from chatbot.web.committer import Admit, Committer
 from chatbot.web.correlation import Correlation
+from chatbot.web.first_use import FirstUse, Make
 from chatbot.web.problems import HANDLERS
 from chatbot.web.readiness import Look, Readiness, health
 from chatbot.web.webhooks import Limits, Webhooks
@@ -28,6 +29,7 @@ def create_app(
     on_startup: Sequence[Hook] = (),
     on_shutdown: Sequence[Hook] = (),
     extra_routes: Sequence[BaseRoute] = (),
+    pages: Make | None = None,
     limits: Limits | None = None,
     max_backlog: int = 5_000,
 ) -> Starlette:
@@ -35,7 +37,8 @@ def create_app(
 
     `admit`, `ready` and the hooks may block: they run in threads. `admit` takes messages of many requests and returns
     an outcome for each; it raises StoreUnavailable when the ledger cannot be reached. Hooks run in order, those of the
-    shutdown after the last admission, each whether or not the one before it failed. Routes come before `extra_routes`.
+    shutdown after the last admission, each whether or not the one before it failed. Routes come before `extra_routes`,
+    and these before what `pages` makes once it is asked for.
     """
     committer = Committer(admit, max_backlog=max_backlog)
     webhooks = Webhooks(channels, committer, limits or Limits())
@@ -47,7 +50,10 @@ def create_app(
     ]
     lifespan = _lifespan(committer, on_startup, on_shutdown)
     every = [Middleware(Correlation)]
-    return Starlette(routes=routes, middleware=every, exception_handlers=dict(HANDLERS), lifespan=lifespan)
+    app = Starlette(routes=routes, middleware=every, exception_handlers=dict(HANDLERS), lifespan=lifespan)
+    if pages is not None:
+        app.router.default = FirstUse(pages)
+    return app
 
 
 def _lifespan(

@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from chatbot.admin import Admin, looked, page
+from chatbot.admin.access import Admin
+from chatbot.admin.pages import page
+from chatbot.admin.personal import looked
 from chatbot.settings import Settings, read
 from chatbot.stores.memory import ManualClock, MemoryStore
 from chatbot.web.problems import HANDLERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot.admin import check
+from chatbot.admin.doors import check
 from chatbot.errors import ConfigurationError
 from chatbot.settings import read
 from tests.admin.conftest import Browse, House

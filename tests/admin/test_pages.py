@@ -7,9 +7,8 @@ import re
 
 import pytest
 
-from chatbot.admin import masked
 from chatbot.admin.pages import environment
-from chatbot.admin.personal import SHOWN_FOR
+from chatbot.admin.personal import SHOWN_FOR, masked
 from tests.admin.conftest import Browse, House
 
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 
 from chatbot import console
-from chatbot.admin import Admin
+from chatbot.admin.access import Admin
 from chatbot.web.problems import HANDLERS
 from tests.admin.browser import Browser, browsing
 from tests.admin.conftest import HASHED

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from chatbot.admin import Admin
+from chatbot.admin.access import Admin
 from chatbot.brokers import create
 from chatbot.brokers.worker import Worker
 from chatbot.dashboard import routes

@@ -13,7 +13,6 @@ import pika
 import pytest
 
 from chatbot.dashboard.rabbitmq_look import RabbitmqLook
-from chatbot.errors import ConfigurationError
 from tests.dashboard.conftest import Dashboard, House
 from tests.servers import RabbitmqServer, free_port
 from tests.waiting import wait_until
@@ -146,10 +145,7 @@ def test_without_the_management_api_the_queues_themselves_are_asked(
     assert "guest:" not in caplog.text
 
 
-def test_a_management_url_that_is_none_is_said_at_the_start(house_of: Callable[..., House]) -> None:
-    house = house_of("rabbitmq", CHATBOT_RABBITMQ_MANAGEMENT_URL="http://[::1")
-    with pytest.raises(ConfigurationError, match="CHATBOT_RABBITMQ_MANAGEMENT_URL"):
-        house.app()
+def test_a_management_url_that_cannot_be_used_shows_no_workers(house_of: Callable[..., House]) -> None:
     unusable = house_of("rabbitmq", CHATBOT_RABBITMQ_MANAGEMENT_URL="http://guest@:99999999/")
     assert look(unusable).workers() == []
 

@@ -88,7 +88,7 @@ def test_without_the_package_the_page_says_how_to_install_it(
 def test_a_broker_of_a_foreign_kind_is_said(house: House) -> None:
     from starlette.applications import Starlette
 
-    from chatbot.admin import Admin
+    from chatbot.admin.access import Admin
     from chatbot.brokers.stub import StubBroker
     from chatbot.dashboard import routes
 

@@ -12,12 +12,13 @@ from chatbot.metrics.exposition import Exposition
 from chatbot.metrics.meters import Meters
 from chatbot.metrics.standing import Standing
 from chatbot.stores.memory import MemoryStore
+from chatbot.web.metrics import metrics
 from chatbot.web.problems import HANDLERS
 
 
 def asked(address: str, **headers: str) -> httpx.Response:
     exposition = Exposition(Meters(), Standing(MemoryStore(), lambda: {"store": "ok", "broker": "ok"}))
-    app = Starlette(routes=[exposition.route()], exception_handlers=dict(HANDLERS))
+    app = Starlette(routes=[metrics(exposition)], exception_handlers=dict(HANDLERS))
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, client=(address, 40_000))

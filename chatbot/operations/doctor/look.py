@@ -13,7 +13,7 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.middleware import TimeLimit
 
 from chatbot import brokers, settings, stores
-from chatbot.admin import credentials
+from chatbot.admin import doors
 from chatbot.brokers.admission import Admission
 from chatbot.errors import ConfigurationError, StoreUnavailable
 from chatbot.middleware.dead_letters import DeadLetters
@@ -76,7 +76,7 @@ class Looker:
             problems += exc.problems
         if not self._dev:
             try:
-                credentials.check(self._settings)
+                doors.check(self._settings)
             except ConfigurationError as exc:
                 problems += exc.problems
         return problems
