@@ -17,7 +17,7 @@ HEAVY = -n 2 --dist load --quiet
 SPLIT = --durations-path tests/durations.json --splitting-algorithm least_duration
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run servers test test-long bench lint format lock clean
+.PHONY: help setup run servers test test-long bench lint format lock sbom clean
 
 help: ## Show this list
 	@echo "make setup, then make run. All targets:"
@@ -27,7 +27,7 @@ setup: $(STAMP) ## Install the locked packages and this project into .venv (agai
 	@:
 
 # The order matters: an environment that was interrupted has no stamp, and is completed the next time.
-$(STAMP): requirements/dev.txt requirements/dashboard.txt pyproject.toml $(BIN)/python
+$(STAMP): requirements/dev.txt requirements/dashboard.txt requirements/axe.txt pyproject.toml $(BIN)/python
 	@total=$$(grep -c '^[a-z].*==' requirements/dev.txt); echo "Installing $$total packages ..."; \
 	{ PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes -r requirements/dev.txt || echo "pip failed"; } | { \
 		n=0; while read -r word rest; do case "$$word $$rest" in \
@@ -35,7 +35,7 @@ $(STAMP): requirements/dev.txt requirements/dashboard.txt pyproject.toml $(BIN)/
 			"Installing collected"*) echo "  unpacking";; \
 			"pip failed") exit 1;; \
 		esac; done; }
-	@$(PIP) install --quiet --require-hashes --no-deps -r requirements/dashboard.txt
+	@$(PIP) install --quiet --require-hashes --no-deps -r requirements/dashboard.txt -r requirements/axe.txt
 	@PYTHONWARNINGS=ignore $(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "Ready: $$($(BIN)/python --version) in .venv"
@@ -84,7 +84,20 @@ lock: setup ## Renew the lock from pyproject.toml (UPGRADE=1: with the newest ve
 	@$(LOCK) $(EXTRAS) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 	@$(LOCK) --no-deps requirements/dashboard.in -o requirements/dashboard.txt
-	@echo "Renewed: requirements/run.txt dev.txt bootstrap.txt dashboard.txt"
+	@$(LOCK) --no-deps requirements/axe.in -o requirements/axe.txt
+	@$(LOCK) requirements/sbom.in -o requirements/sbom.txt
+	@echo "Renewed: requirements/run.txt dev.txt bootstrap.txt dashboard.txt axe.txt sbom.txt"
+
+# What the image has is in two locks. The tool that reads them is locked and installed for itself, in build/.
+SBOM = sbom.json
+build/sbom/.installed: requirements/sbom.txt $(STAMP)
+	@$(PIP) install --quiet --no-deps --require-hashes --upgrade --target build/sbom -r requirements/sbom.txt
+	@touch $@
+
+sbom: build/sbom/.installed ## Write sbom.json: every package of the image, with its hashes (CycloneDX)
+	@cat requirements/run.txt requirements/dashboard.txt | PYTHONPATH=build/sbom PYTHONWARNINGS=ignore \
+		$(BIN)/python -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible --output-file $(SBOM) -
+	@echo "Written: $(SBOM)"
 
 clean: ## Remove .venv and everything that was built (not .state, which is data)
 	@rm -rf .venv build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

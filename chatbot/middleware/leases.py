@@ -28,6 +28,8 @@ class Held:
 
     def __init__(self, heartbeat: Heartbeat, lease: Lease, length: int, since: float, grace: int | None) -> None:
         self.lease, self.length, self.lost = lease, length, False
+        #: Its run is being settled: a store that denies the lease may already have done that.
+        self.settling = False
         self.heartbeat = heartbeat
         #: For so long after a renewal nobody can take the lease over: a suspected one ends before its length.
         self.grace = length if grace is None else grace
@@ -111,8 +113,9 @@ class Heartbeat:
                     one.renewed = sent
                 elif id(one) in self._held:  # a run that ended meanwhile has nothing to lose
                     one.lost = True
-                    logger.warning("lost the lease of %s: its run will have no effect", one.lease.key)
-                    self.observer.lease_lost(one.lease.key)
+                    if not one.settling:
+                        logger.warning("lost the lease of %s: its run will have no effect", one.lease.key)
+                        self.observer.lease_lost(one.lease.key)
 
     def _beat(self) -> None:
         while True:

@@ -14,7 +14,7 @@ from dramatiq.middleware import Interrupt
 
 from chatbot.errors import IdempotencyKeyReused, StoreUnavailable
 from chatbot.middleware.ahead import Ahead, Claimed, claim, redelivered
-from chatbot.middleware.leases import Heartbeat
+from chatbot.middleware.leases import Heartbeat, Held
 from chatbot.middleware.observer import NOBODY, Decision, Guarantee, Judged, Observer
 from chatbot.middleware.patience import Patience, come_back, keep, skip
 from chatbot.middleware.policies import OnStoreError
@@ -94,7 +94,8 @@ class RecordRunner:
         lease, sure = Lease("claim", record.key, owner), grace(record.lease)
         holding = self._heartbeat.holding(lease, record.lease, since, sure)
         with holding as held, scope(record.key, held, record.ttl):
-            result, value = self._call(record, owner, call)
+            result, value = self._call(record, owner, call, held)
+            held.settling = True
             if not self._settled(record, owner, value, patient):
                 self._decided(record, message, "overtaken")
                 self._later(broker, message, 0)  # taken over: the answer is the other one's
@@ -116,11 +117,12 @@ class RecordRunner:
 
         return self._patience.until_answered(attempt) if patient else attempt()
 
-    def _call(self, record: Record, owner: str, call: Callable[[], Any]) -> tuple[Any, bytes]:
+    def _call(self, record: Record, owner: str, call: Callable[[], Any], held: Held) -> tuple[Any, bytes]:
         try:
             result = call()
             return result, encoded(result)
         except BaseException:
+            held.settling = True
             # Before the retry is enqueued, so that it does not meet its own claim; if this fails, the lease lapses.
             with suppress(StoreUnavailable):
                 self._store.release(record.key, owner)

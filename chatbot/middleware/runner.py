@@ -79,9 +79,8 @@ class TurnRunner:
             skip(message, f"another copy of turn {check} has run, runs or will run: {begun and begun.verdict}")
         if begun.verdict == "done":
             return decoded(begun.value)
-        run = _Run(self, broker, actor, policy, check, owner, begun, message)
         with self._heartbeat.holding(Lease("turn", check.key, owner), LEASE, since, GRACE) as held:
-            return run.attempt(fn, held)
+            return _Run(self, broker, actor, policy, check, owner, begun, message, held).attempt(fn)
 
     def _begin(self, check: ClaimCheck, owner: str, message: MessageProxy) -> tuple[float, Begun | None]:
         grace = GRACE if getattr(message, "redelivered", False) else 0
@@ -114,17 +113,18 @@ class _Run:
         owner: str,
         begun: Begun,
         message: MessageProxy,
+        held: Held,
     ) -> None:
         self.runner, self.broker, self.actor, self.policy = runner, broker, actor, policy
-        self.check, self.owner, self.begun, self.message = check, owner, begun, message
+        self.check, self.owner, self.begun, self.message, self.held = check, owner, begun, message, held
 
-    def attempt(self, fn: Callable[..., Any], held: Held) -> Any:
+    def attempt(self, fn: Callable[..., Any]) -> Any:
         if self.begun.lost >= LOSSES:
             error = Permanent(f"{self.begun.lost} workers were lost while they ran this turn")
             self._fail(error)
             raise error
         try:
-            result, value, follow_ups = self._call(fn, held)
+            result, value, follow_ups = self._call(fn)
         except BaseException as exc:
             self._fail(exc)
             raise
@@ -133,7 +133,7 @@ class _Run:
             skip(self.message, "this run was overtaken")
         return result
 
-    def _call(self, fn: Callable[..., Any], held: Held) -> tuple[Any, bytes, list[FollowUp]]:
+    def _call(self, fn: Callable[..., Any]) -> tuple[Any, bytes, list[FollowUp]]:
         entries = self.begun.entries
         turn = Turn(
             id=turn_id(self.check.key, entries),
@@ -142,9 +142,9 @@ class _Run:
             attempt=self.begun.fails + self.begun.lost + 1,
             lost=self.begun.lost,
             items=_decode(entries, item_type(self.actor)),
-            held=held,
+            held=self.held,
         )
-        with running(turn), scope(turn.id, held):
+        with running(turn), scope(turn.id, self.held):
             result = fn(list(turn.items))
         follow_ups = [
             self.runner.make_follow_up(self.broker, message, self.check.key, f"{turn.id}:{position}")
@@ -201,6 +201,7 @@ class _Run:
                 result_ttl=self._result_ttl,
             )
 
+        self.held.settling = True
         try:
             # Repeated for as long as the worker lives: the store refuses it once somebody else holds the turn.
             verdict = self.runner.patience.until_answered(finish)

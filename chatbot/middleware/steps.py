@@ -72,6 +72,7 @@ class _Step:
         self._store = self._held.heartbeat.store
         self._record, self._owner = record_key("once", name, key), uuid.uuid4().hex
         self._since = 0.0
+        self._taken: Held = self._held
 
     def claim(self) -> Claim:
         """Take the step, or learn what it returned."""
@@ -88,16 +89,19 @@ class _Step:
     def taking(self) -> Iterator[None]:
         """Keep the claim while the step is taken; a step that failed may be taken again at once."""
         lease = Lease("claim", self._record, self._owner)
-        with self._held.heartbeat.holding(lease, self._held.length, self._since):
+        with self._held.heartbeat.holding(lease, self._held.length, self._since) as taken:
+            self._taken = taken
             try:
                 yield
             except BaseException:
+                taken.settling = True
                 with suppress(StoreUnavailable):
                     self._store.release(self._record, self._owner)
                 raise
 
     def settle(self, value: bytes) -> bytes:
         """Note what the step returned; return what it returned first."""
+        self._taken.settling = True
         first = self._store.settle(self._record, self._owner, "", value, self._ttl, self._ttl)
         if first is None:
             raise LeaseLost()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
@@ -27,14 +28,16 @@ def of_item(told: Sequence[Happened], key: str, item_id: str, trace: Trace) -> l
     """Return what is about an item: its decisions, and the turns that it was in."""
     of_key = [one for one in told if one.event.key == key]
     epochs = {e.epoch for one in of_key if trace.digest in (e := one.event).members} | {trace.epoch}
-    started = min((one.at for one in of_key if one.event.epoch in epochs), default=None)
+    turns = [one for one in of_key if one.event.epoch in epochs]
+    started = min((one.at for one in turns), default=math.inf)
+    ended = max((one.at for one in turns if one.event.outcome in _OVER), default=math.inf)
 
     def concerns(one: Happened) -> bool:
         event = one.event
         if event.what == "decided":
             return item_id in (event.item_id, event.of)
         if event.what == "lost":
-            return started is not None and one.at >= started
+            return started <= one.at <= ended  # it does not say of which turn
         return event.epoch in epochs
 
     return [one for one in of_key if concerns(one)]
@@ -134,6 +137,8 @@ def _began(event: Event) -> str:
     return f"turn {event.epoch}: " + _BEGAN[event.outcome].format(worker=event.worker, items=count(event.size, "item"))
 
 
+#: What a turn does not go on after.
+_OVER = ("settled", "buried")
 _ENDED = {
     "settled": "settled",
     "buried": "given up: it is a dead letter",

@@ -64,9 +64,9 @@ class Browser:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
-    def prefer(self, feature: str, value: str) -> None:
-        """Ask pages for something, such as `prefers-color-scheme: dark`."""
-        features = [{"name": feature, "value": value}]
+    def prefer(self, **wishes: str) -> None:
+        """Ask pages for something, such as `color_scheme="dark"`; for nothing else, or for nothing at all."""
+        features = [{"name": f"prefers-{wish.replace('_', '-')}", "value": value} for wish, value in wishes.items()]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def come_from_elsewhere(self) -> None:

@@ -40,9 +40,10 @@ def running() -> Iterator[Deployment]:
 
 @pytest.fixture
 def browser(chrome: Browser) -> Iterator[Browser]:
-    """The browser, without cookies and as wide as a desktop. In the end nothing was amiss in any page."""
+    """The browser, without cookies or wishes, and as wide as a desktop. In the end nothing was amiss in any page."""
     chrome.forget()
     chrome.resize(*DESKTOP)
+    chrome.prefer()
     yield chrome
     assert chrome.leave() == [], "the browser complains"
 

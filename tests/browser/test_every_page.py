@@ -15,7 +15,7 @@ from tests.servers import MissingServerError
 from tests.waiting import wait_until
 
 CHECKS = (Path(__file__).parent / "checks.js").read_text()
-BY_NAME = ["/", "/conversations", "/dead-letters", "/playground", "/login", "/dashboard/", "/dashboard/queues/default"]
+BY_NAME = ["/", "/conversations", "/dead-letters", "/playground", "/dashboard/", "/dashboard/queues/default"]
 
 
 @pytest.fixture
@@ -42,13 +42,18 @@ def pages(browser: Browser, dev: Deployment) -> Iterator[list[str]]:
 def test_every_page_fits_can_be_read_and_has_names_for_what_can_be_used(
     browser: Browser, pages: list[str], scheme: str
 ) -> None:
-    browser.prefer("prefers-color-scheme", scheme)
+    browser.prefer(color_scheme=scheme)
     faults = []
     for size in (PHONE, DESKTOP):
         browser.resize(*size)
         for path in pages:
             browser.open(path)
             faults += [f"{path} at {size[0]}: {fault}" for fault in browser.script(CHECKS)]
+        # Who is at this machine never sees it.
+        browser.come_from_elsewhere()
+        browser.open("/login")
+        faults += [f"{browser.path} at {size[0]}: {fault}" for fault in browser.script(CHECKS)]
+        browser.forget()
     assert faults == []
 
 

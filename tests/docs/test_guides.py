@@ -27,7 +27,7 @@ ELSEWHERE = {
     r"git clone .*|cd chatbot": "the project is here",
     r"make setup": "it is what runs the tests",
     r"make run|(\.venv/bin/)?chatbot dev": "it is what runs beside all pages",
-    r"make (test|test-long|lint|bench|format|lock)\b.*": "they run this",
+    r"make (test|test-long|lint|bench|format|lock|sbom)\b.*": "they run this",
     r"python -m pytest .*": "tests/docs has a test for its page",
     r"(\.venv/bin/)?chatbot bench .*": "it takes minutes, and tests/bench runs it",
     r".*\bamqp://.*": "tests/e2e runs workers on RabbitMQ",

@@ -8,14 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from chatbot.errors import LeaseLost, StoreUnavailable
-from chatbot.middleware import current_turn
+from chatbot.errors import LeaseLost, Permanent, StoreUnavailable
+from chatbot.middleware import Idempotent, current_turn
 from chatbot.middleware.leases import Heartbeat
 from chatbot.stores.base import Lease
-from tests.middleware.running import House, TroubledStore, window
+from tests.middleware.running import House, TroubledStore, memory_house, window
 from tests.waiting import wait_until
 
 
@@ -93,6 +94,53 @@ def test_a_lease_that_was_taken_over_is_lost() -> None:
         wait_until(lambda: held.lost)
         with pytest.raises(LeaseLost):
             held.secure(0)
+
+
+class Lingering(Renewing):
+    """Settles at once, and answers when the heartbeat has been denied what is settled."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__()
+        self.verb = verb
+        self.denied = threading.Event()
+
+    def renew(self, leases: Sequence[Lease], lease: int) -> list[bool]:
+        alive = super().renew(leases, lease)
+        if not all(alive):
+            self.denied.set()
+        return alive
+
+
+def _lingering(verb: str) -> Callable[..., Any]:
+    def call(self: Lingering, *args: Any, **kwargs: Any) -> Any:
+        answer = getattr(super(Lingering, self), verb)(*args, **kwargs)
+        if verb == self.verb:
+            assert self.denied.wait(10)
+        return answer
+
+    return call
+
+
+for _verb in ("settle", "release", "finish"):
+    setattr(Lingering, _verb, _lingering(_verb))
+
+
+@pytest.mark.parametrize("verb", ["settle", "release", "finish"])
+def test_a_run_that_is_being_settled_has_not_lost_its_lease(verb: str, caplog: pytest.LogCaptureFixture) -> None:
+    house = memory_house(store := Lingering(verb))
+
+    def run(key: Any) -> None:
+        if verb == "release":
+            raise Permanent("not today")
+
+    if verb == "finish":
+        house.declare(run, debounced=window(wait=0)).send("a1")
+    else:
+        house.declare(run, idempotent=Idempotent(key="{key}", lease=50)).send("a1")
+    house.work()
+    assert store.denied.wait(10)
+    house.close()
+    assert "lost the lease" not in caplog.text
 
 
 def test_a_lease_is_renewed_before_an_effect_that_needs_more_of_it() -> None:

@@ -85,6 +85,14 @@ def test_a_reply_that_cannot_be_sent_says_so(house: House) -> None:
     assert said(told, "reply 0: ", "given up")
 
 
+def test_a_lease_that_was_lost_after_its_turn_was_settled_is_another_turns(house: House) -> None:
+    house.run("c1", "m1")
+    house.service.journal.flush()
+    house.service.journal.lease_lost("process_turn/generic::c1")
+    house.service.journal.flush()
+    assert "lost its lease" not in words(story(house, "m1"))
+
+
 def test_without_the_journal_the_ledger_still_tells_what_holds(house: House) -> None:
     house.run("c1", "m1")
     house.run("bad1", "m2")

@@ -1,11 +1,17 @@
 // Keeps a part of a page as the server says: whatever has changed is replaced, whatever has not stays as it is.
 const sources = new WeakMap();
 
+// How to find what takes an element's place: by its id, or by where it leads.
+function sameAs(element) {
+  if (element.id) return `#${CSS.escape(element.id)}`;
+  return element.hasAttribute("href") ? `a[href="${CSS.escape(element.getAttribute("href"))}"]` : null;
+}
+
 export function morph(container, html) {
   const template = document.createElement("template");
   template.innerHTML = html;
   const known = new Map([...container.children].map((child) => [child.dataset.key, child]));
-  const focused = document.activeElement?.id;
+  const focused = container.contains(document.activeElement) ? document.activeElement : null;
   let before = container.firstElementChild;
   for (const child of [...template.content.children]) {
     const source = child.outerHTML;
@@ -27,7 +33,10 @@ export function morph(container, html) {
     }
   }
   for (const gone of known.values()) gone.remove();
-  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus();
+  if (focused && document.activeElement !== focused) {
+    const same = sameAs(focused);
+    if (same) container.querySelector(same)?.focus({ preventScroll: true });
+  }
   container.dispatchEvent(new Event("morphed"));
 }
 
