@@ -46,8 +46,13 @@ def _filled(template: str, actor: Actor[..., Any], message: Call) -> str:
 
 def arguments(actor: Actor[..., Any], message: Call) -> dict[str, Any]:
     """Return a call's arguments by the names of the actor's parameters, with their defaults."""
+    args, kwargs = message.args, message.kwargs
+    names = _positional(actor.fn)
+    # Most calls fill plain parameters by position; `bind` costs ten times as much.
+    if names is not None and not kwargs and len(args) == len(names):
+        return dict(zip(names, args, strict=True))
     try:
-        bound = signature(inspect.unwrap(actor.fn)).bind(*message.args, **message.kwargs)
+        bound = signature(inspect.unwrap(actor.fn)).bind(*args, **kwargs)
     except TypeError as exc:
         raise PolicyInvalid(f"{actor.actor_name!r} cannot be called like this: {exc}") from exc
     bound.apply_defaults()
@@ -101,6 +106,15 @@ def record_key(kind: str, name: str, key: str) -> str:
 def short_hash(data: bytes) -> str:
     """Return 128 bits of BLAKE2b."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _positional(fn: Callable[..., Any]) -> tuple[str, ...] | None:
+    """Return the names of a function's parameters, or None if not each of them takes one argument by position."""
+    parameters = signature(inspect.unwrap(fn)).parameters.values()
+    if all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+        return tuple(p.name for p in parameters)
+    return None
 
 
 @lru_cache(maxsize=1024)

@@ -90,6 +90,8 @@ class Guard(PatientMiddleware):
         message.options.setdefault("outcome", "enqueued")
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        if _delivery.get() is message:
+            return  # another guard was told first
         message.options.setdefault("outcome", "enqueued")
         steps.between_runs()
         turns.between_runs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -14,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatbot.brokers.stub import StubBroker
+from chatbot.errors import PolicyInvalid
 from chatbot.middleware import Deduplicated, declare, guarded_stack
-from chatbot.middleware.calls import parameters_hash
+from chatbot.middleware.calls import arguments, parameters_hash
 from chatbot.stores.memory import MemoryStore
 from tests.conformance.ledgers import LEDGERS, Ledger
 
@@ -32,6 +34,37 @@ def noted(subject: Any, noise: Any = None) -> None: ...
 
 
 ACTOR: Actor[..., Any] = declare(StubBroker(middleware=guarded_stack(MemoryStore())), noted)
+
+
+def sum_of(a: int, b: int = 2, *, c: int = 3) -> None: ...
+
+
+def all_of(*numbers: int, **named: int) -> None: ...
+
+
+def nothing() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("fn", "args", "kwargs"),
+    [
+        (noted, ("s", "n"), {}), (noted, ("s",), {}), (noted, (), {"noise": 1, "subject": 2}), (nothing, (), {}),
+        (sum_of, (1, 2), {}), (sum_of, (1,), {"c": 4}), (all_of, (), {}), (all_of, (1, 2), {"d": 3}),
+    ],
+)  # fmt: skip
+def test_arguments_have_the_names_that_a_call_would_give_them(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    actor = declare(StubBroker(middleware=guarded_stack(MemoryStore())), fn)
+    bound = inspect.signature(fn).bind(*args, **kwargs)
+    bound.apply_defaults()
+    assert arguments(actor, actor.message(*args, **kwargs)) == bound.arguments
+
+
+@pytest.mark.parametrize("args", [(), (1, 2, 3)])
+def test_a_call_that_does_not_fit_its_function_is_refused(args: tuple[int, ...]) -> None:
+    with pytest.raises(PolicyInvalid, match="cannot be called like this"):
+        arguments(ACTOR, ACTOR.message(*args))
 
 
 def hashed(value: Any, noise: Any = None, exclude: frozenset[str] = frozenset()) -> str:
