@@ -114,9 +114,10 @@ class Ahead:
     def end_all(self) -> None:
         """The worker has stopped: what it has not begun is for others."""
         self.waiting = _nothing
-        while self._ahead:
-            with suppress(KeyError):  # another thread was faster
-                self._give_back(self._ahead.popitem()[1])
+        with suppress(KeyError):  # no more
+            while self._give_back(self._ahead.popitem()[1]):
+                pass
+        self._ahead.clear()  # what could not be given back lapses: who stops does not wait for a store
 
     def _lead(self, own: _Asked) -> Claimed:
         try:
@@ -156,13 +157,17 @@ class Ahead:
         # What was given back may reach the store after this, so that owner is not used again.
         return claim(self._store, asked.record, message, "" if asked.over else asked.wanted.owner)
 
-    def _give_back(self, asked: _Asked) -> None:
+    def _give_back(self, asked: _Asked) -> bool:
+        """Let go of what is granted; say whether the store could be told."""
         asked.over = True
         # While the trip is under way this is left to who made it.
         if asked.claim is not None and asked.claim.verdict in _OURS:
             asked.claim = None
-            with suppress(StoreUnavailable):  # else it lapses
+            try:
                 self._store.release(asked.wanted.key, asked.wanted.owner)
+            except StoreUnavailable:
+                return False
+        return True
 
 
 def claim(store: Store, record: Record, message: MessageProxy, owner: str = "") -> Claimed:

@@ -155,6 +155,20 @@ def test_what_a_worker_has_claimed_and_not_begun_is_free_when_it_has_stopped(cal
     calls.done("b", "c")
 
 
+def test_a_worker_that_stops_without_its_store_asks_it_once(calls: Calls, store: TripsStore) -> None:
+    def stop(trip: int) -> None:
+        if trip == 2:
+            calls.house.workers[0].workers[0].stop()
+            store.down = {"release"}
+
+    store.before = stop
+    with calls.working("a", "b", "c"):
+        pass
+    wait_until(lambda: "a" in calls.runs)
+    calls.house.stop()
+    assert store.calls["release"] == 1
+
+
 def test_what_is_skipped_gives_its_claim_back(calls: Calls, store: TripsStore) -> None:
     class Skips(Middleware):
         def before_process_message(self, broker: Any, message: Any) -> None:
