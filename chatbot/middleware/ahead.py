@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from chatbot.errors import StoreUnavailable
+from chatbot.middleware.claims import Claimed, Record, claim, wanted
 from chatbot.middleware.leases import RENEWALS
 from chatbot.stores.base import Claim, Store, Wanted
 
 if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy
-
-    from chatbot.middleware.records import Record
 
 #: Claims that share a trip: more would keep the store's other callers waiting.
 MOST = 32
@@ -29,8 +27,6 @@ MOST = 32
 PAUSE = 10.0
 #: What a record says to its owner.
 _OURS = ("new", "mine")
-
-Claimed = tuple[str, float, Claim]
 
 
 class _Trip:
@@ -89,8 +85,8 @@ class Ahead:
         return asked.record if asked else self._record_of(message)
 
     def claim(self, record: Record, message: MessageProxy) -> Claimed:
-        """Claim the record of a delivery that begins, see `claim` below."""
-        own = _Asked(record, _wanted(record, _owner(message), message), _Trip())
+        """Claim the record of a delivery that begins, see `claim` in chatbot/middleware/claims.py."""
+        own = _Asked(record, wanted(record, message), _Trip())
         if (asked := _first(message, own)) is own:
             return self._lead(own)
         if self._ahead.pop(id(asked), None) is None:
@@ -122,8 +118,8 @@ class Ahead:
     def _lead(self, own: _Asked) -> Claimed:
         try:
             asked = [own, *self._choose(own.trip)]
-            for one, claim in zip(asked, self._store.claim_many([one.wanted for one in asked]), strict=True):
-                one.claim = claim
+            for one, answer in zip(asked, self._store.claim_many([one.wanted for one in asked]), strict=True):
+                one.claim = answer
         finally:
             own.trip.end()
         for one in asked:
@@ -139,7 +135,7 @@ class Ahead:
         chosen = []
         for message in self.waiting(MOST):
             if _known(message) is None and (record := self._readable(message)) is not None:
-                asked = _Asked(record, _wanted(record, _owner(message), message), trip)
+                asked = _Asked(record, wanted(record, message), trip)
                 self._ahead[id(asked)] = asked
                 if _first(message, asked) is asked:
                     chosen.append(asked)
@@ -170,19 +166,6 @@ class Ahead:
         return True
 
 
-def claim(store: Store, record: Record, message: MessageProxy, owner: str = "") -> Claimed:
-    """Claim a record for a delivery, as a new owner unless one is given. Return the owner, the time (monotonic s) just
-    before the store was asked, and its answer. Raises StoreUnavailable."""
-    wanted, since = _wanted(record, owner or _owner(message), message), time.monotonic()
-    (answer,) = store.claim_many([wanted])
-    return wanted.owner, since, answer
-
-
-def redelivered(message: MessageProxy) -> bool:
-    """Say whether the broker gave up on an earlier delivery of this call, so that a run of it may be dead."""
-    return bool(getattr(message, "redelivered", False) or message.options.get("redelivered", False))
-
-
 def _known(message: MessageProxy) -> _Asked | None:
     return vars(message).get("asked")
 
@@ -192,14 +175,6 @@ def _first(message: MessageProxy, asked: _Asked) -> _Asked:
     locked."""
     first: _Asked = vars(message).setdefault("asked", asked)
     return first
-
-
-def _owner(message: MessageProxy) -> str:
-    return f"{message.message_id}/{uuid.uuid4().hex}"
-
-
-def _wanted(record: Record, owner: str, message: MessageProxy) -> Wanted:
-    return Wanted(record.key, owner, record.lease, record.fingerprint, redelivered(message))
 
 
 def _nothing(_: int) -> Sequence[MessageProxy]:

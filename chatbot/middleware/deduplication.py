@@ -18,11 +18,12 @@ from dramatiq.results import Results
 
 from chatbot.errors import PolicyInvalid, StoreUnavailable
 from chatbot.middleware.calls import parameters_hash, record_key, resolve, signature
+from chatbot.middleware.claims import Record
 from chatbot.middleware.guard import Guard, composed, outcome
 from chatbot.middleware.leases import Heartbeat
 from chatbot.middleware.observer import NOBODY, Decision, Judged, Observer
 from chatbot.middleware.policies import HOUR, Deduplicated, ms, policy_of
-from chatbot.middleware.records import Record, RecordRunner
+from chatbot.middleware.records import RecordRunner
 from chatbot.stores.base import Claim, Store
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from chatbot.middleware.ahead import Ahead
 from chatbot.middleware.calls import parameters_hash, record_key, resolve, short_hash
+from chatbot.middleware.claims import Record
 from chatbot.middleware.guard import Guard
 from chatbot.middleware.leases import Heartbeat
 from chatbot.middleware.observer import NOBODY, Observer
 from chatbot.middleware.policies import Idempotent, ms, policy_of
-from chatbot.middleware.records import Record, RecordRunner
+from chatbot.middleware.records import RecordRunner
 from chatbot.middleware.retries import HOPELESS
 from chatbot.stores.base import Store
 

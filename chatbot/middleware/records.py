@@ -6,18 +6,17 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dramatiq.middleware import Interrupt
 
 from chatbot.errors import IdempotencyKeyReused, StoreUnavailable
-from chatbot.middleware.ahead import Ahead, Claimed, claim, redelivered
+from chatbot.middleware.ahead import Ahead
+from chatbot.middleware.claims import Claimed, Record, claim, redelivered
 from chatbot.middleware.leases import Heartbeat, Held
 from chatbot.middleware.observer import NOBODY, Decision, Guarantee, Judged, Observer
 from chatbot.middleware.patience import Patience, come_back, keep, skip
-from chatbot.middleware.policies import OnStoreError
 from chatbot.middleware.steps import decoded, encoded, scope
 from chatbot.stores.base import Lease, Store, grace
 
@@ -29,19 +28,6 @@ logger = logging.getLogger(__name__)
 
 #: ms. A duplicate asks for the first time after this whether the call that runs has ended.
 SOONEST = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """Where a call is remembered, for how long (`ttl`, ms), its result for how long, and under which lease it runs, and
-    what becomes of it while the store is down."""
-
-    key: str
-    fingerprint: str
-    ttl: int
-    value_ttl: int
-    lease: int
-    on_store_error: OnStoreError = "fail"
 
 
 class RecordRunner:

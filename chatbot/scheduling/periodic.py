@@ -16,10 +16,11 @@ from periodiq import CronSpec
 
 from chatbot.errors import PolicyInvalid
 from chatbot.middleware import Guard
+from chatbot.middleware.claims import Record
 from chatbot.middleware.leases import Heartbeat
 from chatbot.middleware.patience import skip
 from chatbot.middleware.policies import HOUR, Duration, ms
-from chatbot.middleware.records import Record, RecordRunner
+from chatbot.middleware.records import RecordRunner
 from chatbot.scheduling import ticks
 from chatbot.stores.base import DAY, Store
 
