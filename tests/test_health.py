@@ -60,6 +60,25 @@ def test_a_process_that_lacks_something_says_what() -> None:
     assert json.loads(asked.stderr) == {"status": "not ready", **WELL, "threads": "ended: pump"}
 
 
+def test_a_process_is_alive_whatever_it_waits_for() -> None:
+    """Who asks this may start it again, which would not bring a store back."""
+    looking, done = threading.Event(), threading.Event()
+
+    def wait() -> Mapping[str, str]:
+        looking.set()
+        assert done.wait(10)
+        return {"store": "down"}
+
+    with process(wait) as url:
+        waiting = threading.Thread(target=ask, args=(url,))
+        waiting.start()
+        assert looking.wait(10)
+        asked = ask(url.replace("/ready", "/health"))
+        done.set()
+        waiting.join()
+    assert (asked.exit_code, json.loads(asked.stdout)) == (0, {"status": "ok"})
+
+
 def test_where_nobody_answers_nobody_is_healthy() -> None:
     url = f"http://127.0.0.1:{free_port()}/ready"
     asked = ask(url)

@@ -1,5 +1,5 @@
-"""/metrics, in Prometheus' text format, and a small server of it for processes other than web, which says at /ready
-whether they work."""
+"""/metrics, in Prometheus' text format, and a small server of it for processes other than web, which says at /health
+that they are up, and at /ready whether they work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chatbot.metrics.meters import Meters
 from chatbot.metrics.standing import Standing
 
 PATH = "/metrics"
-READY = "/ready"
+HEALTH, READY = "/health", "/ready"
 #: s for which a connection may say nothing.
 PATIENCE = 30.0
 
@@ -55,6 +55,8 @@ def _handler(render: Callable[[], bytes], look: Look) -> type[BaseHTTPRequestHan
             path = self.path.partition("?")[0]
             if path == PATH:
                 self._send(200, CONTENT_TYPE_LATEST, render())
+            elif path == HEALTH:
+                self._send(200, "application/json", b'{"status":"ok"}')
             elif path == READY:
                 seen = look()
                 well = all(state == "ok" for state in seen.values())

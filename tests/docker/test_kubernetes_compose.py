@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from chatbot.commands.health import health
-from chatbot.metrics.exposition import READY
+from chatbot.metrics.exposition import HEALTH, READY
 from chatbot.roles import WEB_GRACE
 from chatbot.settings import PREFIX, Settings
 from chatbot.web.app import create_app
@@ -194,7 +194,7 @@ def test_the_paths_of_the_probes_exist() -> None:
             paths = [probe["httpGet"]["path"] for probe in container(one).values() if "httpGet" in (probe or ())]
             of_web = container(one)["args"][0] == "web"
             assert paths
-            assert all(client.get(path).status_code == 200 if of_web else path == READY for path in paths)
+            assert all(client.get(path).status_code == 200 if of_web else path in (HEALTH, READY) for path in paths)
 
 
 def test_a_store_that_anybody_can_ask_is_alive_and_one_that_is_down_is_not(tmp_path: Path) -> None:
