@@ -116,7 +116,7 @@ class Reporter:
 
 
 def main(argument: str) -> None:
-    """Work until we are killed."""
+    """Work until we are killed, or told to stop in order by a line on standard input."""
     probe = msgspec.json.decode(argument, type=Probe)
     actors = declared(probe, Reporter().emit)
     worker_class = dramatiq.Worker if probe.side == "stock" else Worker
@@ -124,7 +124,8 @@ def main(argument: str) -> None:
     actors.broker.emit_after("process_boot")
     worker.start()
     say("ready")
-    sys.stdin.read()
+    if sys.stdin.readline():
+        worker.stop()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 from chatbot.bench.options import Options
 from chatbot.bench.places import Place, place, settings
 from chatbot.bench.probe import Actors, Probe
+from chatbot.bench.programs import Program
 from chatbot.bench.report import Check, Figure, Report, at_most, check, merged, spread
 from chatbot.bench.waiting import wait_until
 from chatbot.bench.workers import probe, sending, working
@@ -46,7 +47,8 @@ def run(options: Options) -> Report:
 def _round(here: Place, side: str, number: int, patience: float, checks: list[Check]) -> float:
     """Return after how many s the last of the victim's calls started again."""
     victims, heirs = _probe(here, side, FOR_EVER), _probe(here, side, 0.0)
-    numbers = range(number * CALLS, (number + 1) * CALLS)
+    first = (number * len(SIDES) + SIDES.index(side)) * CALLS  # what another side left is told apart
+    numbers = range(first, first + CALLS)
     with sending(victims) as sender, working(victims) as victim:
         _send(sender, side, numbers)
         victim.wait_for(THREADS)
@@ -60,6 +62,7 @@ def _round(here: Place, side: str, number: int, patience: float, checks: list[Ch
                 wait_until(lambda: len(heir.events) >= CALLS, 30, f"calls were lost: {heir}")
                 ran = sorted(int(event[0]) for event in heir.events)
                 checks.append(check(f"{side}: what the victim held ran once more, and once", ran, list(numbers)))
+                _stop(heir)
         if side == "stock":
             sender.broker.flush_all()
     return last
@@ -88,6 +91,12 @@ def _last(heir: Any, expected: set[int], killed: float, patience: float) -> floa
     except TimeoutError:
         return patience
     return max(started().values()) - killed
+
+
+def _stop(heir: Program) -> None:
+    """Let it settle and acknowledge what has just started: the next side would run what it left."""
+    heir.tell("stop")
+    wait_until(lambda: heir.process.poll() is not None, 30, f"it does not stop: {heir}")
 
 
 def _figure(kind: str, found: dict[str, list[float]], patience: float) -> Figure:
