@@ -96,10 +96,10 @@ class Pump:
         due = self._store.take_due(LIMIT, PUBLISH_LEASE, self._again)
         if due.checks:
             published = self._publish(due.checks)
+            for check in published:  # before a worker tells what it does with it
+                self._observer.published(check.key, check.epoch, check.stamp)
             if published:
                 self._store.handed_over(published, self._again)
-            for check in published:
-                self._observer.published(check.key, check.epoch, check.stamp)
         return min(LONGEST if due.next_look is None else due.next_look, LONGEST)
 
     def _publish(self, checks: Sequence[ClaimCheck]) -> list[ClaimCheck]:

@@ -103,7 +103,7 @@ def test_connections_say_whose_they_are(house: House) -> None:
 
 # --- the server ---
 def test_a_server_that_says_nothing_is_an_error_in_time_and_the_next_message_arrives(house: House) -> None:
-    broker = house.create(confirm_timeout=0.3, heartbeat=0)
+    broker = house.create(confirm_timeout=1.5, heartbeat=0)
     actor = house.declare(broker)
     actor.send(1)
     house.server.pause()
