@@ -103,6 +103,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process_at_any_depth(dev: Dev) -> No
     wait_until(lambda: gone(*below))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("role", ["web", "worker"])
 def test_a_role_that_dies_is_started_again_and_the_service_goes_on(dev: Dev, folder: Path, role: str) -> None:
     port = free_port()

@@ -16,6 +16,7 @@ from tests.waiting import wait_until
 Deploy = Callable[..., Deployment]
 
 
+@pytest.mark.long
 def test_a_worker_killed_while_the_responder_is_busy_costs_one_more_question_and_no_reply(deploy: Deploy) -> None:
     house = deploy(CHATBOT_DEBOUNCE_WAIT_MS="300")
     house.start_web()
@@ -115,6 +116,7 @@ def test_while_the_store_is_down_webhooks_are_refused_and_a_resend_is_accepted(d
     assert sorted(text for turn in house.partners.asked for text in texts(turn)) == ["line 1", "line 2"]
 
 
+@pytest.mark.long
 def test_while_the_broker_is_down_webhooks_are_accepted_and_answered_when_it_is_back(deploy: Deploy) -> None:
     house = deploy(own_broker=True, CHATBOT_DEBOUNCE_WAIT_MS="300")
     house.start_web()

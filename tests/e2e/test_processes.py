@@ -60,6 +60,7 @@ def _two(parent: int) -> list[int]:
     return found if len(found) == 2 else []
 
 
+@pytest.mark.long
 def test_a_child_that_starts_while_the_store_is_down_is_started_again(house: Deployment) -> None:
     parent = _start(house, ("worker", "--processes", "2"))
     first, _ = wait_until(lambda: _two(parent))

@@ -6,6 +6,8 @@ import signal
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.e2e.deployment import Deployment, message, stays
 from tests.waiting import wait_until
 
@@ -28,6 +30,7 @@ def test_a_worker_told_to_stop_finishes_what_it_runs(deploy: Deploy) -> None:
     assert len(house.partners.asked) == 1
 
 
+@pytest.mark.long
 def test_a_worker_hands_back_what_it_cannot_finish_within_its_grace(deploy: Deploy) -> None:
     house = deploy(CHATBOT_DEBOUNCE_WAIT_MS="200")
     house.start_web()
