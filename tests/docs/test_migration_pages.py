@@ -16,14 +16,15 @@ from chatbot.model import InboundMessage, TurnRequest
 from tests.docs.markdown import write
 from tests.servers import RedisServer
 
-#: Every message twice, in a burst of one chat and in another chat; then work, until nothing waits in a window.
+#: Every message twice, in a burst of one chat and in another chat; then work, until nothing waits in a window. One
+#: thread, since `print` of two threads may mix two lines.
 PLAY = """
 import dramatiq
 for _ in range(2):
     for number, chat in enumerate(("A", "A", "B")):
         answer.send({"id": f"m{number}", "chat": chat, "text": f"line {number}"})
     report.send("monday")
-worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=50)
+worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=50)
 worker.start()
 store = next(each.store for each in broker.middleware if hasattr(each, "store"))
 while any(partition.open for partition in store.survey()):
