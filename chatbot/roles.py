@@ -64,6 +64,7 @@ def serve(
     replies can be sent to us, to be looked at."""
     import uvicorn  # the other roles serve nothing
 
+    from chatbot.web import garbage
     from chatbot.web.outbox import Outbox
 
     app = web_app(service, Outbox(outbox_secret).routes() if outbox_secret else [], pages)
@@ -81,6 +82,7 @@ def serve(
     server = uvicorn.Server(config)
     # Pages that stay open end their streams then: the server waits for its answers.
     app.state.stopping = lambda: server.should_exit
+    garbage.look_less_often()
     server.run(sockets=[sock])
 
 

@@ -27,6 +27,7 @@ from chatbot.channels import generic
 from chatbot.channels.base import Channel
 from chatbot.model import InboundMessage
 from chatbot.web import app as web
+from chatbot.web import garbage
 from chatbot.web.answers import answer
 
 
@@ -91,7 +92,11 @@ def main(argument: str) -> None:
     """Serve until we are stopped."""
     chosen = msgspec.json.decode(argument, type=Endpoints)
     channel = generic.create("generic", {"secret": chosen.secret, "outbound_url": "http://127.0.0.1:9/"})
-    app = bare(channel, stock_broker(chosen.broker)) if chosen.kind == "bare" else no_store(channel)
+    if chosen.kind == "bare":
+        app = bare(channel, stock_broker(chosen.broker))
+    else:
+        app = no_store(channel)
+        garbage.look_less_often()  # as our own web process does
     uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_config=None, access_log=False, server_header=False)
 
 
