@@ -16,7 +16,6 @@ from chatbot.stores.base import (
     Claim,
     ClaimCheck,
     Due,
-    Entry,
     FinishVerdict,
     FollowUp,
     Lease,
@@ -25,11 +24,9 @@ from chatbot.stores.base import (
     Offer,
     Offered,
     Outcome,
-    Store,
     Survey,
     Wanted,
     Window,
-    digest,
     kept,
     plain,
     subject,
@@ -37,20 +34,16 @@ from chatbot.stores.base import (
 from chatbot.stores.bell import Bell
 from chatbot.stores.clients import find
 from chatbot.stores.nap import Nap
-from chatbot.stores.operators import MOST_GRAVES, Grave, Note, Noted, Page, Trace, sought
 from chatbot.stores.partitions import Partitions, wrapped
+from chatbot.stores.redis_operators import RedisOperators
 from chatbot.stores.wire import (
     claim_args,
     follow_up_args,
-    note_args,
     offer_args,
     read_begun,
     read_claim,
-    read_entry,
-    read_grave,
     read_state,
     read_survey,
-    read_trace,
     window_args,
 )
 
@@ -62,7 +55,7 @@ LONGEST_SLEEP = 4_000
 ON_A_CLUSTER, ELSEWHERE = 64, 1
 
 
-class RedisStore(Store):
+class RedisStore(RedisOperators):
     """The ledger on Redis or Valkey: one server, a Sentinel's master or a cluster, see chatbot/stores/clients.py.
 
     `partitions` is for good: by default 64 on a cluster, else 1. With `replicas`, an offer or a claim is answered only
@@ -228,65 +221,6 @@ class RedisStore(Store):
     def prune_dead(self, age: int, count: int) -> int:
         return sum(self._ledger.everywhere("prune_dead", age, count))
 
-    # --- for operators ---
-    def trace(self, key: str, item_id: str) -> Trace:
-        of = digest(key, item_id)
-        return read_trace(of, self._ledger.call("trace", key, of))
-
-    def peek(self, key: str) -> list[Entry]:
-        return [read_entry(raw) for raw in self._list("l:", key, subject(key))]
-
-    def graves(self, key: str = "") -> list[Grave]:
-        if key:
-            answers = [self._ledger.call("graves", key, MOST_GRAVES)]
-        else:
-            answers = self._ledger.everywhere("graves", "", MOST_GRAVES)
-        found = [read_grave(one) for answer in answers for one in answer]
-        return sorted(found, key=lambda grave: (grave.at, grave.epoch), reverse=True)[:MOST_GRAVES]
-
-    def grave(self, key: str, epoch: int) -> Grave | None:
-        with wrapped():
-            at = self.client.zscore(self._tag(subject(key)) + "dead", f"{key}:{epoch}")
-        reason, *items = self._list("d:", f"{key}:{epoch}", subject(key)) or [b""]
-        entries = tuple(read_entry(raw) for raw in items)
-        if at is None or not entries:
-            return None
-        return Grave(key=key, epoch=epoch, at=int(at), reason=reason, size=len(entries), entries=entries)
-
-    def drop(self, key: str, epoch: int) -> int:
-        return int(self._ledger.call("drop", key, epoch))
-
-    def omit(self, subject: str, entry_ids: Sequence[str]) -> int:
-        return int(self._ledger.at(self._ledger.slot(subject), "omit", subject, *entry_ids))
-
-    def note(self, notes: Sequence[Note], most: int, ttl: int) -> None:
-        for partition, some in self._ledger.grouped(notes, lambda note: note.subject):
-            self._ledger.at(partition, "note", most, ttl, *note_args(some))
-
-    def journal(self, cursor: str, count: int, *, subject: str = "", name: str = "", erase: bool = False) -> Page:
-        by, needle = sought(subject, name)
-        first = self._ledger.slot(subject) if subject else 0
-        partition, _, at = (cursor or f"{first}:").partition(":")
-        next_at, found = self._ledger.at(int(partition), "journal", at, count, by, needle, int(erase))
-        notes = [Noted(int(when), of.decode(), data) for when, of, data in found]
-        if next_at:
-            return Page(f"{partition}:{next_at.decode()}", notes)
-        following = int(partition) + 1
-        return Page(f"{following}:" if not subject and following < self.partitions else "", notes)
-
-    def tail(self, cursor: str, count: int, back: int = 0) -> Page:
-        cursors = cursor.split(",") if cursor else [""] * self.partitions
-        answers = [self._ledger.at(p, "tail", at, count, back) for p, at in enumerate(cursors)]
-        notes = [Noted(int(when), of.decode(), data) for _, found in answers for when, of, data in found]
-        return Page(",".join(at.decode() for at, _ in answers), notes)
-
-    def open_keys(self, count: int) -> list[str]:
-        found: list[tuple[bytes, float]] = []
-        with wrapped():
-            for tag in self._ledger.tags:
-                found += cast(Any, self.client.zrange(tag + "due", 0, count - 1, withscores=True))
-        return [key.decode() for key, _ in sorted(found, key=lambda one: one[1])[:count]]
-
     # --- standalone records ---
     def claim(self, key: str, owner: str, lease: int, fingerprint: str = "", *, redelivered: bool = False) -> Claim:
         return self.claim_many([Wanted(key, owner, lease, fingerprint, redelivered)])[0]
@@ -311,10 +245,3 @@ class RedisStore(Store):
 
     def recall(self, subject: str) -> list[bytes]:
         return [entry.partition(b"\n")[2] for entry in self._list("h:", subject, subject)]
-
-    def _list(self, kind: str, name: str, subject: str) -> list[bytes]:
-        with wrapped():
-            return cast(list[bytes], self.client.lrange(f"{self._tag(subject)}{kind}{name}", 0, -1))
-
-    def _tag(self, subject: str) -> str:
-        return self._ledger.tags[self._ledger.slot(subject)]
