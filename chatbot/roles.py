@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from chatbot import logs, scheduling
@@ -20,6 +18,7 @@ from chatbot.errors import ConfigurationError
 from chatbot.metrics.directory import shared_directory
 from chatbot.metrics.meters import shared
 from chatbot.processes.child import Role
+from chatbot.processes.stopping import StopSignals
 from chatbot.processes.supervisor import Supervisor
 from chatbot.service import Service, web_app
 from chatbot.settings import Settings
@@ -94,23 +93,14 @@ def work(
     if unknown := set(queues) - service.broker.get_declared_queues():
         known = ", ".join(sorted(service.broker.get_declared_queues()))
         raise ConfigurationError(f"--queues: there is no queue {', '.join(sorted(unknown))}; known are {known}")
-    stopping = threading.Event()
-
-    def stop(_signum: int, _frame: FrameType | None) -> None:
-        if stopping.is_set():
-            os._exit(1)
-        stopping.set()
-
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, stop)
+    told = StopSignals(again=lambda: os._exit(1))
     worker = Worker(service.broker, queues=queues, worker_threads=threads)
     service.broker.emit_after("process_boot")  # as Dramatiq's own command does: time limits start here
     worker.start()
     if metrics is not None:
         service.metrics.serve(metrics, lambda: {**service.ready(), "threads": threads_of(worker)})
     logger.info("working on %s with %d threads", ", ".join(queues) or "all queues", threads)
-    while not stopping.wait(1):
-        pass  # a signal that comes just before a wait, or to another thread, is heard only after it
+    told.wait()
     worker.stop(timeout=round(grace * 1000))
     service.close()
 

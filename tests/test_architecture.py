@@ -26,10 +26,10 @@ STOREYS = [
     {"service"},
     {"dashboard"},
     {"admin"},
-    {"web", "actors", "scheduling", "processes", "logs", "testing"},
+    {"web", "actors", "scheduling", "logs", "testing"},
     {"metrics", "tracing"},
     {"channels", "responders", "middleware", "brokers", "stores", "settings"},
-    {"model", "http_client", "traceparent"},
+    {"model", "http_client", "processes", "traceparent"},
     {"decoding", "errors", "importing"},
 ]
 NEIGHBOURS = {

@@ -40,6 +40,8 @@ class Deliveries:
         #: Tags that the server waits for, in their order.
         self._held: dict[int, None] = {}
         self._verdicts: list[tuple[int, Verdict]] = []
+        #: A verdict that waited at the end of the last look.
+        self._left: tuple[int, Verdict] | None = None
         self._changed = threading.Condition()
         self._turns, self._looked, self._patience = 0, time.monotonic(), 0.0
         self._error: BaseException | None = None
@@ -117,6 +119,7 @@ class Deliveries:
         self._connection.process_data_events(timeout)
         if not self._channel.is_open:
             raise pika.exceptions.ChannelWrongStateError("the server has closed the channel")
+        self._flush_left()
         with self._changed:
             self._turns += 1
             if time.monotonic() - began <= timeout + SILENCE:
@@ -134,6 +137,13 @@ class Deliveries:
         if len(self._held) > len(self._verdicts):
             time.sleep(GATHERING)
         self._flush()
+
+    def _flush_left(self) -> None:
+        # Who was interrupted after it had noted the first verdict has not called, and later ones rely on that.
+        first = next(iter(self._verdicts), None)
+        if first is not None and first is self._left:
+            self._flush()
+        self._left = first
 
     def _flush(self) -> None:
         with self._changed:

@@ -198,6 +198,15 @@ class RedisBroker(Admission, stock.RedisBroker):
             last = not self._consumers
         if last:
             self._end_steward()
+            if self.stopping:
+                self._leave_behind()
+
+    def _leave_behind(self) -> None:
+        """What could not be given back is for others, once the lease has lapsed under which it was fetched. A worker
+        that comes later would renew it, so it gets a name of its own."""
+        if any(self._holdings.values()):
+            self._drop_holdings()
+            self.broker_id = str(uuid4())
 
     def _end_steward(self) -> None:
         with self._lock:

@@ -85,10 +85,11 @@ class Acknowledger:
         self._send = send
         self._done: SimpleQueue[Delivery | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._stopped = False
         self._lock = threading.Lock()
 
     def put(self, delivery: Delivery) -> None:
-        """Acknowledge a delivery soon."""
+        """Acknowledge a delivery soon, after `stop` at once."""
         self._done.put(delivery)
         if self._thread is None:
             self._start()
@@ -96,23 +97,28 @@ class Acknowledger:
     def stop(self) -> None:
         """Return when everything is sent."""
         with self._lock:
-            thread, self._thread = self._thread, None
+            thread, self._thread, self._stopped = self._thread, None, True
         if thread is not None:
             self._done.put(None)
             thread.join()
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None:
+            if self._stopped:
+                self._send_with([])
+            elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="chatbot-redis-acknowledger", daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
-        done: list[Delivery | None] = []
-        while None not in done:
-            done = [self._done.get()]
-            with suppress(Empty):
-                while True:
-                    done.append(self._done.get_nowait())
-            if deliveries := [delivery for delivery in done if delivery is not None]:
-                self._send(deliveries)
+        while self._send_with([self._done.get()]):
+            pass
+
+    def _send_with(self, done: list[Delivery | None]) -> bool:
+        """Send these and what has gathered; return False after the last."""
+        with suppress(Empty):
+            while True:
+                done.append(self._done.get_nowait())
+        if deliveries := [delivery for delivery in done if delivery is not None]:
+            self._send(deliveries)
+        return None not in done

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MOST = 32
 #: s. Where calls wait for longer than a claim is trusted, nobody claims ahead for so long.
 PAUSE = 10.0
+#: ms. If this process dies, what it has claimed and not begun waits for its lease: a longer one is not taken ahead.
+LONGEST = 10_000
 #: What a record says to its owner.
 _OURS = ("new", "mine")
 
@@ -56,9 +58,15 @@ class _Asked:
     wanted: Wanted
     trip: _Trip
     since: float = field(default_factory=time.monotonic)
-    claim: Claim | None = None
+    #: What the record says, or why it could not be asked.
+    answer: Claim | Exception | None = None
+    begun: bool = False
     #: The delivery does without: what is granted must be given back.
     over: bool = False
+
+    @property
+    def is_granted(self) -> bool:
+        return isinstance(self.answer, Claim) and self.answer.verdict in _OURS
 
     @property
     def trusted_until(self) -> float:
@@ -79,27 +87,25 @@ class Ahead:
         self._ahead: dict[int, _Asked] = {}
         self._paused_until = 0.0
 
-    def record(self, message: MessageProxy) -> Record | None:
-        """Return a message's record."""
-        asked = _known(message)
-        return asked.record if asked else self._record_of(message)
-
     def claim(self, record: Record, message: MessageProxy) -> Claimed:
         """Claim the record of a delivery that begins, see `claim` in chatbot/middleware/claims.py."""
         own = _Asked(record, wanted(record, message), _Trip())
         if (asked := _first(message, own)) is own:
+            own.begun = True
             return self._lead(own)
         if self._ahead.pop(id(asked), None) is None:
             # It asks again, as its first answer was lost; or the worker has given its claim back.
-            return self._anew(asked, message)
-        if not asked.trip.has_ended(asked.trusted_until - time.monotonic()):
-            self._give_back(asked)
-        if asked.claim is None or asked.claim.verdict not in _OURS:
-            return self._anew(asked, message)
+            return self._anew(asked, record, message)
+        asked.begun = True
+        if asked.record != record or not asked.trip.has_ended(asked.trusted_until - time.monotonic()):
+            self._give_back(asked)  # before the call began, somebody changed it; or the store is slow
+        if not asked.is_granted:
+            return self._anew(asked, record, message)
         if time.monotonic() > asked.trusted_until:
             self._paused_until = time.monotonic() + PAUSE
-            return self._anew(asked, message)
-        return asked.wanted.owner, asked.since, asked.claim
+            return self._anew(asked, record, message)
+        assert isinstance(asked.answer, Claim)
+        return asked.wanted.owner, asked.since, asked.answer
 
     def end(self, message: MessageProxy) -> None:
         """A delivery is over. If it never began, its claim is for others."""
@@ -119,14 +125,15 @@ class Ahead:
         try:
             asked = [own, *self._choose(own.trip)]
             for one, answer in zip(asked, self._store.claim_many([one.wanted for one in asked]), strict=True):
-                one.claim = answer
+                one.answer = answer
         finally:
             own.trip.end()
         for one in asked:
             if one.over:
                 self._give_back(one)
-        assert own.claim is not None
-        return own.wanted.owner, own.since, own.claim
+        if isinstance(own.answer, Claim):
+            return own.wanted.owner, own.since, own.answer
+        raise own.answer or RuntimeError("the store has not said what became of a claim")
 
     def _choose(self, trip: _Trip) -> list[_Asked]:
         """Return what else to ask in a trip; what is asked in another is not."""
@@ -134,7 +141,7 @@ class Ahead:
             return []
         chosen = []
         for message in self.waiting(MOST):
-            if _known(message) is None and (record := self._readable(message)) is not None:
+            if _known(message) is None and (record := self._readable(message)) and record.lease <= LONGEST:
                 asked = _Asked(record, wanted(record, message), trip)
                 self._ahead[id(asked)] = asked
                 if _first(message, asked) is asked:
@@ -149,16 +156,17 @@ class Ahead:
         except Exception:
             return None  # whatever is wrong with a call is said when it runs
 
-    def _anew(self, asked: _Asked, message: MessageProxy) -> Claimed:
-        # What was given back may reach the store after this, so that owner is not used again.
-        return claim(self._store, asked.record, message, "" if asked.over else asked.wanted.owner)
+    def _anew(self, asked: _Asked, record: Record, message: MessageProxy) -> Claimed:
+        # What is given back may reach the store after this, so that owner is not used again.
+        again = asked.begun and not asked.over
+        return claim(self._store, record, message, asked.wanted.owner if again else "")
 
     def _give_back(self, asked: _Asked) -> bool:
         """Let go of what is granted; say whether the store could be told."""
         asked.over = True
         # While the trip is under way this is left to who made it.
-        if asked.claim is not None and asked.claim.verdict in _OURS:
-            asked.claim = None
+        if asked.is_granted:
+            asked.answer = None
             try:
                 self._store.release(asked.wanted.key, asked.wanted.owner)
             except StoreUnavailable:

@@ -35,6 +35,8 @@ def claim(store: Store, record: Record, message: MessageProxy, owner: str = "") 
     before the store was asked, and its answer. Raises StoreUnavailable."""
     asked, since = wanted(record, message, owner), time.monotonic()
     (answer,) = store.claim_many([asked])
+    if isinstance(answer, Exception):
+        raise answer
     return asked.owner, since, answer
 
 

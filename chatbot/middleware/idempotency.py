@@ -51,7 +51,7 @@ class Idempotency(Guard):
         def call() -> Any:
             return fn(*message.args, **message.kwargs)
 
-        record = self._ahead.record(message)
+        record = _record(actor, message)
         return call() if record is None else self._runner.run(broker, record, call, message)
 
     # --- the calls that wait in this process ---

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from chatbot.errors import ConfigurationError
 from chatbot.middleware.policies import HOUR, Duration
+from chatbot.processes.stopping import StopSignals
 from chatbot.scheduling.periodic import CatchUp
 from chatbot.scheduling.scheduler import Scheduler
 from chatbot.stores.base import Store
@@ -34,18 +34,12 @@ def run(
     Europe/Paris; `stepped` is called whenever nothing more is due, at least once a minute. Raises ConfigurationError if
     there is no time zone of that name, or no periodic actor."""
     scheduler = Scheduler(broker, store, zone=zone(timezone), horizon=horizon, catch_up=catch_up)
-    stop = threading.Event()
-
-    def told(*_: Any) -> None:
-        stop.set()
-
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, told)
+    told, stop = StopSignals(), threading.Event()
     # In a thread of its own, because a client that waits for a server cannot be interrupted.
     thread = threading.Thread(target=scheduler.run, args=(stop, stepped), name="scheduler", daemon=True)
     thread.start()
-    while not stop.wait(1):
-        pass  # a signal that comes just before a wait, or to another thread, is heard only after it
+    told.wait()
+    stop.set()
     thread.join(GRACE)
 
 

@@ -337,9 +337,18 @@ class Store(Operators):
         own lease after its last renewal, and `remaining` ends there.
         """
 
-    def claim_many(self, wanted: Sequence[Wanted]) -> list[Claim]:
-        """Take several records; a store at the other end of a network does it in one round trip."""
-        return [self.claim(w.key, w.owner, w.lease, w.fingerprint, redelivered=w.redelivered) for w in wanted]
+    def claim_many(self, wanted: Sequence[Wanted]) -> list[Claim | Exception]:
+        """Take several records; a store at the other end of a network does it in one round trip. Return for each what
+        `claim` would return, or raise, alone."""
+        return [self._claim_one(one) for one in wanted]
+
+    def _claim_one(self, wanted: Wanted) -> Claim | Exception:
+        try:
+            return self.claim(
+                wanted.key, wanted.owner, wanted.lease, wanted.fingerprint, redelivered=wanted.redelivered
+            )
+        except Exception as exc:
+            return exc
 
     @abstractmethod
     def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:

@@ -63,6 +63,11 @@ class Nap:
             except redis.exceptions.ResponseError:
                 self._id = 0
 
+    def __del__(self) -> None:
+        # This may run anywhere, so it must not ask for the pool's lock.
+        if self._connection is not None:
+            self._connection.disconnect()
+
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:

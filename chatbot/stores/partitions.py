@@ -7,7 +7,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import redis
 
@@ -46,7 +46,8 @@ class Partitions:
     def __init__(self, servers: Servers, namespace: str, count: int, replicas: int = 0) -> None:
         self._servers, self.count, self._replicas = servers, count, replicas
         self._scripts = scripts(clustered=servers.clustered)
-        self._lane = None if servers.clustered else Lane(servers.client)
+        #: Of each server's client. A cluster keeps its clients, so this grows with its nodes only.
+        self._lanes: dict[Any, Lane] = {}
         #: What every key of a partition begins with; a cluster keeps these keys together.
         self.tags = [f"{{{namespace}:{p}}}" for p in range(count)]
 
@@ -69,12 +70,20 @@ class Partitions:
         """Run a verb on one key. `replicated`: return only when the replicas have what it wrote."""
         return self._run([(verb, self.of(key), (key, *args))], replicated)[0]
 
+    def read(self, *command: Any) -> Any:
+        """Return the answer to a command that names its key."""
+        with wrapped():
+            return self._lane(self._servers.client)(*command)
+
     def each(
         self, verb: str, items: Sequence[T], args_of: Callable[[T], tuple[Arg, ...]], *, replicated: bool = False
     ) -> list[Any]:
-        """Run a verb that takes one key, the first of an item's arguments, on each of them, in one round trip."""
-        args = [args_of(item) for item in items]
-        return self._run([(verb, self.of(str(of_item[0])), of_item) for of_item in args], replicated)
+        """Run a verb that takes one key, the first of an item's arguments, on each of them, in one round trip. Return
+        what each call answers, or the error that it would raise alone: that of one is no other's."""
+        calls = [(verb, self.of(str(args[0])), args) for args in map(args_of, items)]
+        with wrapped():
+            answers = self._answers(calls, replicated and self._replicas > 0)
+        return [_in_our_words(answer) if isinstance(answer, Exception) else answer for answer in answers]
 
     def at(self, partition: int, verb: str, *args: Arg) -> Any:
         """Run a verb in one partition."""
@@ -117,8 +126,8 @@ class Partitions:
     def _run(self, calls: Sequence[Call], replicated: bool = False) -> list[Any]:
         replicated = replicated and self._replicas > 0
         with wrapped():
-            if len(calls) == 1 and not replicated and self._lane:
-                return [self._one(self._lane, *calls[0])]
+            if len(calls) == 1 and not replicated and not self._servers.clustered:
+                return [self._one(*calls[0])]
             return _good(self._answers(calls, replicated))
 
     def _answers(self, calls: Sequence[Call], replicated: bool) -> list[Any]:
@@ -154,25 +163,29 @@ class Partitions:
         return answers
 
     def _send(self, server: Any, calls: Sequence[Call], replicated: bool, *, known: bool) -> list[Any]:
+        commands: list[tuple[Any, ...]] = []
+        for verb, partition, args in calls:
+            script = self._scripts[verb]
+            head = ("EVALSHA", script.sha) if known else ("EVAL", script.source)
+            commands.append((*head, *self._command(partition, args)))
+        if replicated:
+            commands += self._wait_for_replicas(calls[0][1])
         try:
-            with server.pipeline(transaction=False) as pipe:
-                for verb, partition, args in calls:
-                    script = self._scripts[verb]
-                    send, name = (pipe.evalsha, script.sha) if known else (pipe.eval, script.source)
-                    send(name, *self._command(partition, args))
-                if replicated:
-                    self._wait_for_replicas(pipe, calls[0][1])
-                answers = pipe.execute(raise_on_error=False)
+            answers = self._lane(server).all(commands)
         except (redis.exceptions.RedisError, OSError) as exc:
             return [exc] * len(calls)
-        return self._confirmed(answers) if replicated else cast(list[Any], answers)
+        return self._confirmed(answers) if replicated else answers
 
-    def _wait_for_replicas(self, pipe: Any, partition: int) -> None:
+    def _wait_for_replicas(self, partition: int) -> list[tuple[Any, ...]]:
         # WAIT looks back to the last write of its own connection. A duplicate writes nothing, and its original may not
         # have reached the replicas yet: so there always is a write, and on the connection of the verbs, for the next
         # one may lead to another master, which never saw them.
-        pipe.set(self.tags[partition] + "replicated", 1, px=OPEN)
-        pipe.wait(self._replicas, REPLICATED_WITHIN)
+        write = ("SET", self.tags[partition] + "replicated", 1, "PX", OPEN)
+        return [write, ("WAIT", self._replicas, REPLICATED_WITHIN)]
+
+    def _lane(self, server: Any) -> Lane:
+        lane = self._lanes.get(server)
+        return lane or self._lanes.setdefault(server, Lane(server))
 
     def _confirmed(self, answers: list[Any]) -> list[Any]:
         *answers, wrote, replicas = answers
@@ -181,12 +194,13 @@ class Partitions:
             problem = StoreUnavailable(f"{replicas} of {self._replicas} replicas have confirmed in time")
         return [answer if isinstance(answer, Exception) else problem or answer for answer in answers]
 
-    def _one(self, lane: Lane, verb: str, partition: int, args: tuple[Arg, ...]) -> Any:
+    def _one(self, verb: str, partition: int, args: tuple[Arg, ...]) -> Any:
         script, rest = self._scripts[verb], self._command(partition, args)
+        lane = self._lane(self._servers.client)
         try:
             return lane("EVALSHA", script.sha, *rest)
         except redis.exceptions.NoScriptError:
-            return lane.client.eval(script.source, *rest)
+            return lane("EVAL", script.source, *rest)
 
     def _command(self, partition: int, args: tuple[Arg, ...]) -> tuple[Any, ...]:
         tag = self.tags[partition]
@@ -198,6 +212,14 @@ def _good(answers: list[Any]) -> list[Any]:
         if isinstance(answer, Exception):
             raise answer
     return answers
+
+
+def _in_our_words(error: Exception) -> Exception:
+    try:
+        with wrapped():
+            raise error
+    except Exception as exc:
+        return exc
 
 
 @contextmanager

@@ -223,12 +223,16 @@ class RedisStore(RedisOperators):
 
     # --- standalone records ---
     def claim(self, key: str, owner: str, lease: int, fingerprint: str = "", *, redelivered: bool = False) -> Claim:
-        return self.claim_many([Wanted(key, owner, lease, fingerprint, redelivered)])[0]
+        (answer,) = self.claim_many([Wanted(key, owner, lease, fingerprint, redelivered)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-    def claim_many(self, wanted: Sequence[Wanted]) -> list[Claim]:
-        for one in wanted:
-            plain(one.owner, one.fingerprint)
-        return [read_claim(answer) for answer in self._ledger.each("claim", wanted, claim_args, replicated=True)]
+    def claim_many(self, wanted: Sequence[Wanted]) -> list[Claim | Exception]:
+        refusals = [_refusal(one) for one in wanted]
+        sound = [one for one, refusal in zip(wanted, refusals, strict=True) if refusal is None]
+        answers = iter(self._ledger.each("claim", sound, claim_args, replicated=True))
+        return [refusal or _claimed(next(answers)) for refusal in refusals]
 
     def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:
         plain(owner, fingerprint)
@@ -245,3 +249,15 @@ class RedisStore(RedisOperators):
 
     def recall(self, subject: str) -> list[bytes]:
         return [entry.partition(b"\n")[2] for entry in self._list("h:", subject, subject)]
+
+
+def _refusal(wanted: Wanted) -> ValueError | None:
+    try:
+        plain(wanted.owner, wanted.fingerprint)
+    except ValueError as exc:
+        return exc
+    return None
+
+
+def _claimed(answer: Any) -> Claim | Exception:
+    return answer if isinstance(answer, Exception) else read_claim(answer)

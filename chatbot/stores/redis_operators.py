@@ -82,8 +82,7 @@ class RedisOperators(Store):
         return [key.decode() for key, _ in sorted(found, key=lambda one: one[1])[:count]]
 
     def _list(self, kind: str, name: str, subject: str) -> list[bytes]:
-        with wrapped():
-            return cast(list[bytes], self.client.lrange(f"{self._tag(subject)}{kind}{name}", 0, -1))
+        return cast(list[bytes], self._ledger.read("LRANGE", f"{self._tag(subject)}{kind}{name}", 0, -1))
 
     def _tag(self, subject: str) -> str:
         return self._ledger.tags[self._ledger.slot(subject)]

@@ -52,7 +52,8 @@ class Committer:
         self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, also after a stop."""
+        self._queue, self._ended = SimpleQueue(), False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, args=(self._loop,), name="committer", daemon=True)
         self._thread.start()

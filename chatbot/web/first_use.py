@@ -28,5 +28,9 @@ class FirstUse:
     async def _made(self) -> Router:
         async with self._making:
             if self._router is None:
-                self._router = Router(await run_sync(self._make))
-            return self._router
+                await run_sync(self._make_router)
+        assert self._router is not None
+        return self._router
+
+    def _make_router(self) -> None:
+        self._router = Router(self._make())  # here, as whoever asked may have gone meanwhile

@@ -16,8 +16,10 @@ from dramatiq.broker import MessageProxy
 from dramatiq.brokers.rabbitmq import RabbitmqBroker as StockRabbitmqBroker
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.message import Message
+from dramatiq.middleware import TimeLimitExceeded
 
 from chatbot.brokers.rabbitmq import RabbitmqBroker
+from chatbot.brokers.rabbitmq_deliveries import Deliveries
 from chatbot.brokers.rabbitmq_queues import QueueMismatch
 from chatbot.errors import ConfigurationError
 from chatbot.middleware import declare, guarded_stack
@@ -45,7 +47,7 @@ def create(rabbitmq_server: RabbitmqServer, channel: Any) -> Iterator[Create]:
     with contextlib.ExitStack() as brokers:
 
         def make(**options: Any) -> Any:
-            options = {"url": rabbitmq_server.url, "retry_for": 0.5, **options}
+            options = {"url": rabbitmq_server.url, "retry_for": 10, **options}
             return brokers.enter_context(
                 contextlib.closing(RabbitmqBroker(middleware=guarded_stack(MemoryStore()), **options))
             )
@@ -112,8 +114,9 @@ def test_a_publication_to_a_deleted_queue_declares_it_again(broker: Any, channel
     assert sorted(calls) == ["again", "hello"]
 
 
-def test_a_publication_that_the_server_refuses_is_an_error(broker: Any, channel: Any) -> None:
+def test_a_publication_that_the_server_refuses_is_an_error(create: Create, channel: Any) -> None:
     channel.queue_declare("confirmed", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    broker = create(retry_for=0.5)
     actor = declare(broker, print, queue_name="confirmed")
     broker.queues_pending.clear()  # it would be declared with other arguments
     actor.send("first")
@@ -123,7 +126,7 @@ def test_a_publication_that_the_server_refuses_is_an_error(broker: Any, channel:
 
 def test_a_publication_that_the_server_refuses_for_a_while_arrives_once(create: Create, channel: Any) -> None:
     channel.queue_declare("confirmed", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
-    broker = create(retry_for=10)
+    broker = create()
     actor = declare(broker, print, queue_name="confirmed")
     broker.queues_pending.clear()
     actor.send("first")
@@ -288,6 +291,29 @@ def test_what_this_broker_did_not_deliver_is_not_settled(broker: Any, channel: A
     wait_until(lambda: channel.queue_declare("confirmed", passive=True).method.message_count == 1)
 
 
+def test_an_interrupted_acknowledgement_holds_up_none_for_long(
+    broker: Any, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has noted the verdict, and has not told the thread of the connection."""
+
+    def interrupted(self: Deliveries, callback: Any) -> None:
+        raise TimeLimitExceeded
+
+    actor = declare(broker, print, queue_name="confirmed")
+    broker.enqueue_many([actor.message(n) for n in range(2)])
+    consumer = broker.consume("confirmed", prefetch=2, timeout=100)
+    first, second = (wait_until(lambda: next(consumer)) for _ in range(2))
+    with monkeypatch.context() as patched:
+        patched.setattr(Deliveries, "_interrupt", interrupted)
+        with pytest.raises(TimeLimitExceeded):
+            consumer.ack(first)
+    consumer.ack(second)
+    actor.send(2)
+    third = wait_until(lambda: next(consumer))  # there was no room for it before
+    assert third.args == (2,)
+    consumer.close()
+
+
 def test_acknowledgements_of_any_order_leave_what_is_open(broker: Any, channel: Any) -> None:
     actor = declare(broker, print, queue_name="confirmed")
     broker.enqueue_many([actor.message(n) for n in range(10)])
@@ -297,6 +323,7 @@ def test_acknowledgements_of_any_order_leave_what_is_open(broker: Any, channel: 
         consumer.ack(messages[n])
     consumer.nack(messages[5])
     consumer.close()
+    wait_until(lambda: channel.queue_declare("confirmed", passive=True).method.message_count == 3)
     left = [Message.decode(channel.basic_get("confirmed")[2]).args[0] for _ in range(3)]
     assert sorted(left) == [3, 6, 8]
     assert channel.basic_get("confirmed")[0] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +21,13 @@ from chatbot.brokers.redis_deliveries import Acknowledger
 from chatbot.middleware import declare, guarded_stack
 from chatbot.middleware.patience import keep
 from chatbot.stores.memory import MemoryStore
-from tests.brokers.redis_crew import SCALED
 from tests.servers import RedisServer
 from tests.waiting import wait_until
 
 NewBroker = Callable[..., Any]
+
+#: s. Who is to be taken over soon has a shorter lease, or loses it by `end_lease`.
+QUICK = {"heartbeat": 0.2, "lease": 7.0}
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def new_broker(server: RedisServer) -> Iterator[NewBroker]:
     made: list[RedisBroker] = []
 
     def create(**options: Any) -> RedisBroker:
-        made.append(RedisBroker(url=server.url, middleware=guarded_stack(MemoryStore()), **{**SCALED, **options}))
+        made.append(RedisBroker(url=server.url, middleware=guarded_stack(MemoryStore()), **{**QUICK, **options}))
         made[-1].declare_queue("default")
         return made[-1]
 
@@ -81,7 +84,7 @@ def end_lease(client: redis.Redis, broker: Any) -> None:
 def test_what_was_taken_over_is_redelivered_and_its_first_worker_cannot_settle_it(
     new_broker: NewBroker, client: redis.Redis
 ) -> None:
-    slow, quick = new_broker(heartbeat=60.0, lease=0.3), new_broker()
+    slow, quick = new_broker(heartbeat=60.0, lease=2.5), new_broker()
     enqueue(slow, 3)
     consumer = slow.consume("default", prefetch=3)
     deliveries = fetch(consumer, 3)
@@ -167,7 +170,7 @@ def test_a_publication_that_is_repeated_after_it_was_acknowledged_stays_one(
     args = ["default", "an id", "", Message("default", "nobody", (), {}, {"redis_message_id": "an id"}).encode()]
     broker.scripts("enqueue", *args)
     consumer = broker.consume("default", prefetch=1, timeout=1_000)
-    consumer.ack(next(consumer))
+    consumer.ack(*fetch(consumer))
     wait_until(lambda: not client.hlen("dramatiq:default.msgs"))
     broker.scripts("enqueue", *args)
     assert client.llen("dramatiq:default") == client.hlen("dramatiq:default.msgs") == 0
@@ -220,7 +223,7 @@ def test_what_cannot_be_decoded_becomes_a_dead_letter_and_strands_nothing(
     worker = Worker(broker, worker_threads=1, worker_timeout=40)
     worker.start()
     try:
-        wait_until(lambda: len(calls) == 2, 2)
+        wait_until(lambda: len(calls) == 2)
         wait_until(lambda: client.hkeys("dramatiq:default.XQ.msgs") == [b"poison"])
     finally:
         worker.stop()
@@ -238,7 +241,7 @@ def test_an_id_without_a_body_is_passed_over(new_broker: NewBroker, client: redi
 def test_every_command_of_a_server_that_hangs_raises_dramatiqs_own_error(
     new_broker: NewBroker, server: RedisServer
 ) -> None:
-    broker = new_broker(socket_timeout=0.1)
+    broker = new_broker(socket_timeout=0.3)
     (sent,) = enqueue(broker, 1)
     consumer = broker.consume("default")
     (delivery,) = fetch(consumer)
@@ -289,7 +292,7 @@ def test_what_a_living_worker_of_plain_dramatiq_holds_is_its_own(new_broker: New
 def test_what_was_done_while_the_server_was_away_is_acknowledged_when_it_is_back(
     new_broker: NewBroker, server: RedisServer, client: redis.Redis
 ) -> None:
-    broker = new_broker(socket_timeout=0.1)
+    broker = new_broker(socket_timeout=0.3, lease=0.7)
     enqueue(broker, 2)
     consumer = broker.consume("default", prefetch=2)
     deliveries = fetch(consumer, 2)
@@ -335,3 +338,44 @@ def test_what_is_done_meanwhile_shares_the_next_call() -> None:
     acknowledger.put(given[0])  # it begins anew
     acknowledger.stop()
     assert calls[2:] == [given[:1]]
+
+
+def test_an_acknowledgement_after_the_stop_is_sent_by_who_asks_for_it() -> None:
+    sent: list[list[Any]] = []
+    acknowledger = Acknowledger(sent.append)
+    acknowledger.put(first := object())  # type: ignore[arg-type]
+    acknowledger.stop()
+    threads = threading.active_count()
+    acknowledger.put(late := object())  # type: ignore[arg-type]
+    assert sent == [[first], [late]]
+    assert threading.active_count() == threads
+
+
+def test_what_runs_while_its_consumer_is_replaced_is_acknowledged(new_broker: NewBroker, client: redis.Redis) -> None:
+    """Dramatiq closes a consumer after an error that it does not know, and makes another one."""
+    broker = new_broker()
+    enqueue(broker, 1)
+    consumer = broker.consume("default")
+    (delivery,) = fetch(consumer)
+    consumer.close()
+    broker.consume("default").ack(delivery)
+    wait_until(lambda: not client.hlen("dramatiq:default.msgs"))
+
+
+def test_what_a_worker_could_not_give_back_is_taken_over_while_its_process_lives(
+    new_broker: NewBroker, server: RedisServer
+) -> None:
+    broker = new_broker(lease=2.5, socket_timeout=0.3)
+    sent = enqueue(broker, 3)
+    consumer = broker.consume("default", prefetch=3)
+    fetch(consumer, 3)
+    broker.emit_before("worker_shutdown", None)
+    server.pause()
+    try:
+        with contextlib.suppress(BrokerConnectionError):
+            consumer.close()
+    finally:
+        server.resume()
+    broker.emit_before("worker_boot", None)
+    again = fetch(broker.consume("default", prefetch=3), 3)
+    assert sorted(delivery.message_id for delivery in again) == sorted(sent)

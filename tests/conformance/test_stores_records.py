@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot.stores.base import DAY, Claim, Lease
+from chatbot.stores.base import DAY, Claim, Lease, Wanted
 from tests.conformance.ledgers import Ledger
 
 HOUR = 3_600_000
-SLACK = 1_500
+SLACK = 2_400
 
 
 def claim(ledger: Ledger, owner: str = "m1", fingerprint: str = "f", lease: int = 10_000) -> Claim:
@@ -36,6 +36,16 @@ def test_a_record_is_new_once_then_mine_for_its_owner_and_busy_for_others(ledger
     busy = claim(ledger, "m2")
     assert (busy.verdict, busy.owner) == ("busy", "m1")
     assert 10_000 - SLACK < busy.remaining <= 10_000
+
+
+def test_what_is_wrong_with_one_of_many_harms_no_other(ledger: Ledger) -> None:
+    settle(ledger)
+    asked = [Wanted(key, owner, lease) for key, owner, lease in (("s:a", "m1", 10_000), ("s:b", "m|2", 10_000))]
+    good, bad, known = ledger.store.claim_many([*asked, Wanted("s:x", "m3", 10_000, "f")])
+    assert isinstance(good, Claim)
+    assert isinstance(known, Claim)
+    assert (good.verdict, known.verdict) == ("new", "done")
+    assert isinstance(bad, ValueError)
 
 
 def test_keys_have_records_of_their_own(ledger: Ledger) -> None:

@@ -10,16 +10,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from dramatiq.broker import MessageProxy
+from dramatiq.message import Message
 from dramatiq.middleware import Middleware, SkipMessage
 
 from chatbot.brokers.worker import Worker
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware import Idempotent
+from chatbot.middleware.ahead import LONGEST, Ahead
+from chatbot.middleware.claims import Record
 from chatbot.stores.base import Claim, Wanted
 from tests.middleware.running import House, TroubledStore
 from tests.waiting import wait_until
 
-LEASE = 60_000
+LEASE = 10_000
 
 
 class TripsStore(TroubledStore):
@@ -31,7 +35,7 @@ class TripsStore(TroubledStore):
         self.before: Callable[[int], None] = lambda trip: None
         self.lose = 0
 
-    def claim_many(self, wanted: Sequence[Wanted]) -> list[Claim]:
+    def claim_many(self, wanted: Sequence[Wanted]) -> list[Claim | Exception]:
         self.trips.append([one.key.rpartition(":")[2] for one in wanted])
         self.before(len(self.trips))
         claims = super().claim_many(wanted)
@@ -113,6 +117,7 @@ def test_a_call_that_waited_for_longer_than_its_claim_is_trusted_asks_again_and_
         hold = calls.house.declare(wait, idempotent=Idempotent(key="{order}", lease=500))
         hold.send("hold")
         calls.actor.send("a")
+        wait_until(lambda: len(calls.house.workers[-1].work_queue.waiting(100)) == 2)
     wait_until(lambda: ["hold", "a"] in store.trips or ["a", "hold"] in store.trips)
     time.sleep(0.6)  # the lease, which nobody renews
     slow.set()
@@ -234,3 +239,48 @@ def test_calls_without_a_key_or_with_a_bad_one_are_left_out(calls: Calls, store:
     calls.done("a", "free None")
     assert [len(trip) for trip in store.trips] == [1, 1]
     assert len(calls.house.dead) == 1
+
+
+def test_who_waits_with_a_bad_id_fails_alone(calls: Calls) -> None:
+    with calls.working("a"):
+        bad = calls.actor.message("b").copy(message_id="m|1")
+        calls.house.broker.enqueue(bad)
+    calls.done("held0", "a")
+
+
+def test_what_another_middleware_changes_runs_under_the_key_that_it_has_then(calls: Calls) -> None:
+    """One that decrypts arguments, say."""
+
+    class Decrypts(Middleware):
+        def before_process_message(self, broker: Any, message: Any) -> None:
+            message.args = ("plain",) if message.args[0].startswith("secret") else message.args
+
+    calls.house.broker.add_middleware(Decrypts())
+    with calls.working("a", "secret1", "secret2"):
+        pass
+    calls.done("a", "plain")
+
+
+def test_long_leases_are_not_taken_ahead(new_house: Callable[..., House], store: TripsStore) -> None:
+    """If the process dies, what it had claimed would wait for so long."""
+    calls = Calls(new_house(store), lease=LONGEST + 1)
+    with calls.working("a", "b"):
+        pass
+    calls.done("a", "b")
+    assert [len(trip) for trip in store.trips] == [1, 1, 1]
+
+
+def test_who_begins_what_is_being_given_back_claims_it_as_somebody_else(store: TripsStore) -> None:
+    """The claim that is given back must not be the one under which the call runs."""
+    first, second = (MessageProxy(Message("q", "a", (name,), {}, {})) for name in "xy")
+
+    def record(message: MessageProxy) -> Record:
+        return Record(key=f"run:a:{message.args[0]}", fingerprint="", ttl=60_000, value_ttl=60_000, lease=5_000)
+
+    ahead = Ahead(store, record)
+    ahead.waiting = lambda most: [second]
+    ahead.claim(record(first), first)
+    _, given_back = ahead._ahead.popitem()
+    owner, _, claim = ahead.claim(record(second), second)
+    assert owner != given_back.wanted.owner
+    assert claim.verdict == "busy"

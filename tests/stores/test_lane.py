@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
+from dramatiq.middleware import TimeLimitExceeded
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from chatbot.stores.lane import Lane
+from chatbot.stores.lane import Lane, _Hold
 from tests.servers import RedisServer
 
 
@@ -24,7 +25,7 @@ def server(private_redis: Callable[..., RedisServer]) -> RedisServer:
 @pytest.fixture
 def client(server: RedisServer) -> Iterator[redis.Redis]:
     retry = Retry(ConstantBackoff(0), 1)
-    with redis.Redis.from_url(server.url, socket_timeout=1, retry=retry) as client:
+    with redis.Redis.from_url(server.url, socket_timeout=2.5, retry=retry) as client:
         yield client
 
 
@@ -84,6 +85,35 @@ def test_an_answer_that_comes_too_late_is_nobody_elses(client: redis.Redis, serv
         lane("INCR", "a")
     server.resume()
     assert lane("PING") in (b"PONG", "PONG", True)
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_the_answers_of_who_was_interrupted_are_nobody_elses(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, read: int
+) -> None:
+    """A worker's time limit may be over at any moment."""
+    lane = Lane(client)
+    lane("SET", "a", "1")
+    answers = iter(range(read))
+
+    def interrupted(self: _Hold) -> object:
+        if next(answers, None) is None:
+            raise TimeLimitExceeded
+        return real(self)
+
+    real = _Hold._answer
+    monkeypatch.setattr(_Hold, "_answer", interrupted)
+    with pytest.raises(TimeLimitExceeded):
+        lane.all([("ECHO", name) for name in "xyz"])
+    monkeypatch.setattr(_Hold, "_answer", real)
+    assert lane.all([("ECHO", "p"), ("ECHO", "q")]) == [b"p", b"q"]
+
+
+def test_one_error_of_many_is_its_commands_own(client: redis.Redis) -> None:
+    lane = Lane(client)
+    first, wrong, last = lane.all([("SET", "a", "1"), ("LPUSH", "a", "1"), ("GET", "a")])
+    assert (first, last) == (b"OK", b"1")
+    assert isinstance(wrong, redis.exceptions.ResponseError)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

@@ -121,6 +121,15 @@ def test_a_stop_takes_along_what_has_just_come(ledger):
     run(scenario, ledger)
 
 
+def test_a_committer_that_was_stopped_can_be_started_again(ledger):
+    async def scenario(committer):
+        await committer.stop()
+        await committer.start()
+        assert await asyncio.wait_for(committer.submit(messages("a")), 10) == ["absorbed"]
+
+    run(scenario, ledger)
+
+
 def test_a_lone_request_waits_for_nobody(ledger):
     async def scenario(committer):
         for number in range(50):
