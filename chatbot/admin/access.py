@@ -17,6 +17,7 @@ from chatbot.admin.credentials import Credentials
 from chatbot.admin.endings import Endings
 from chatbot.admin.guard import Guard
 from chatbot.admin.headers import SecurityHeaders
+from chatbot.admin.language import Spoken
 from chatbot.admin.login import Login
 from chatbot.admin.proxies import Proxies, is_at_this_machine
 from chatbot.admin.sessions import Sessions
@@ -66,7 +67,7 @@ class Admin:
         for route in routes:
             assert isinstance(route, (Route, Mount)), f"{route!r} cannot be protected"
             app: ASGIApp = Guard(route.app, self._known, needs_login=needs_login)
-            route.app = SecurityHeaders(Sessions(app, self._key))
+            route.app = SecurityHeaders(Spoken(Sessions(app, self._key)))
             guarded.append(route)
         return guarded
 

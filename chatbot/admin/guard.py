@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chatbot.admin.language import language_of
 from chatbot.admin.pages import message
 from chatbot.admin.personal import may_show, on_one_line
 from chatbot.admin.sessions import SAFE, holds_csrf_token
@@ -64,5 +65,6 @@ def _not_meant(request: Request) -> Response:
     logger.warning("%s %s was refused: its CSRF token is missing or wrong", request.method, path)
     if not _wants_html(request):
         return problem(403, "the CSRF token is missing or wrong")
-    text = "This page was too old, or another site sent you here. Nothing was changed: go back, reload, try again."
-    return message(request, 403, "Not done", text)
+    _ = language_of(request).text
+    text = _("This page was too old, or another site sent you here. Nothing was changed: go back, reload, try again.")
+    return message(request, 403, _("Not done"), text)

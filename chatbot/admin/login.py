@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from chatbot.admin.attempts import Attempts, Try
 from chatbot.admin.credentials import Credentials
 from chatbot.admin.endings import Endings
+from chatbot.admin.language import language_of
 from chatbot.admin.pages import message, page
 from chatbot.admin.personal import local
 from chatbot.admin.proxies import Proxies
@@ -35,7 +36,7 @@ class Login:
         """Let somebody in, or say why not."""
         form = await request.form()
         user, password, after = (str(form.get(name, "")) for name in ("user", "password", "next"))
-        address = self._proxies.address(request)
+        address, _ = self._proxies.address(request), language_of(request).text
         try:
             begun = await run_sync(self._attempts.begin, address)
             if begun.retry_after:
@@ -43,11 +44,11 @@ class Login:
             if not await run_sync(self._credentials.fit, user, password):
                 # Not the name either: people type their password where their name belongs.
                 logger.warning("a login from %s failed: wrong user or password", address)
-                return self._form(request, after, "The user or the password is wrong.", 401)
+                return self._form(request, after, _("The user or the password is wrong."), 401)
             await run_sync(self._attempts.succeeded, begun)
         except StoreUnavailable as exc:
             logger.warning("nobody can log in, as tries cannot be counted: %s", exc)
-            return self._form(request, after, "The store does not answer. Please try again.", 503)
+            return self._form(request, after, _("The store does not answer. Please try again."), 503)
         self._let_in(request, address)
         return RedirectResponse(local(after), 303)
 
@@ -58,10 +59,11 @@ class Login:
             await self._endings.end(request.session)
         except StoreUnavailable as exc:
             logger.warning("%s logged out, but a copy of the cookie would still hold: %s", user, exc)
-            text = (
+            _ = language_of(request).text
+            text = _(
                 "This browser has forgotten you. The store does not answer, so a copy of the cookie would still hold."
             )
-            return message(request, 503, "Logged out here only", text)
+            return message(request, 503, _("Logged out here only"), text)
         logger.info("%s logged out", user)
         return RedirectResponse("/login", 303)
 
@@ -71,12 +73,13 @@ class Login:
 
     def _form(self, request: Request, after: str, error: str = "", status: int = 200) -> Response:
         if not self._credentials.exist:
-            text = "The proxy in front of this service logs people in, and it has named nobody."
-            return message(request, 401, "Nobody is logged in", text)
+            _ = language_of(request).text
+            text = _("The proxy in front of this service logs people in, and it has named nobody.")
+            return message(request, 401, _("Nobody is logged in"), text)
         return page(request, "login.html", status=status, after=local(after), error=error)
 
     def _too_many(self, request: Request, address: str, begun: Try) -> Response:
         logger.warning("a login from %s was refused: too many of late", address)
-        wait = str(begun.retry_after)
-        text = f"There were too many attempts. Please wait {wait} seconds."
-        return message(request, 429, "Too many attempts", text, retry_after=wait)
+        wait, _ = str(begun.retry_after), language_of(request).text
+        text = _("There were too many attempts. Please wait %(wait)s seconds.", wait=wait)
+        return message(request, 429, _("Too many attempts"), text, retry_after=wait)

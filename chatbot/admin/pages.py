@@ -9,15 +9,16 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from chatbot.admin.language import Language, choices, language_of, mark
 from chatbot.admin.sessions import csrf_token
 
 #: Where the navigation leads: its links are active on every page below them.
 NAVIGATION: Final = (
-    ("/", "Operations"),
-    ("/conversations", "Conversations"),
-    ("/dead-letters", "Dead letters"),
-    ("/dashboard/", "Queues"),
-    ("/playground", "Playground"),
+    ("/", mark("Operations")),
+    ("/conversations", mark("Conversations")),
+    ("/dead-letters", mark("Dead letters")),
+    ("/dashboard/", mark("Queues")),
+    ("/playground", mark("Playground")),
 )
 
 
@@ -25,9 +26,33 @@ NAVIGATION: Final = (
 def environment(*packages: str) -> jinja2.Environment:
     """Return templates of these packages, and of this one."""
     loaders = [jinja2.PackageLoader(package) for package in (*packages, "chatbot.admin")]
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders), autoescape=True, auto_reload=False, undefined=jinja2.StrictUndefined
     )
+    translate(made)
+    return made
+
+
+def translate(templates: jinja2.Environment) -> None:
+    """Let templates say their texts in the `language` that they are given."""
+    templates.add_extension("jinja2.ext.i18n")
+    templates.install_gettext_callables(_text, _plural, newstyle=True)  # type: ignore[attr-defined]
+
+
+@jinja2.pass_context
+def _text(context: jinja2.runtime.Context, english: str) -> str:
+    return language_in(context).texts.get(english, english)
+
+
+def _plural(singular: str, plural: str, number: int) -> str:
+    raise NotImplementedError("numbers of things are the filter `count`")
+
+
+def language_in(context: jinja2.runtime.Context) -> Language:
+    """Return the language of what is rendered."""
+    found = context["language"]
+    assert isinstance(found, Language)
+    return found
 
 
 def page(
@@ -48,6 +73,8 @@ def common(request: Request) -> dict[str, Any]:
     state = request.state
     return {
         "request": request,
+        "language": language_of(request),
+        "languages": choices(request),
         "path": request.scope["path"],
         "navigation": NAVIGATION,
         "user": getattr(state, "user", None),

@@ -43,7 +43,7 @@ def say(record: Any, words: str, as_json: bool) -> None:
     """Print a record for programs, or its words for people."""
     import msgspec
 
-    click.echo(msgspec.json.encode(record).decode() if as_json else words)
+    click.echo(msgspec.json.encode(record, enc_hook=str).decode() if as_json else words)
 
 
 @command

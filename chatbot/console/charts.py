@@ -17,14 +17,26 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """A chart in words and in paths. `now` is the number to read, `peak` the highest bar."""
+class Rates:
+    """How often something was. `peak`, the highest bar, is of a second; `title` and `what` are English."""
 
     title: str
-    now: str
-    note: str
-    peak: str
+    what: str
     rows: tuple[Bars, ...]
+    peak: float
+    total: int
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latencies:
+    """How long something took, in ms: the highest bar, the median and the 95th percentile of all, if there are any."""
+
+    title: str
+    what: str
+    rows: tuple[Bars, ...]
+    peak: float
+    percentiles: tuple[int, int] | None
 
 
 def bars(*rows: tuple[str, Sequence[float]]) -> tuple[tuple[Bars, ...], float]:

@@ -12,16 +12,17 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from chatbot.admin.language import Language, language_of, mark
 from chatbot.admin.personal import looked, on_one_line
 from chatbot.console.looks import BrokerLook
 from chatbot.console.rendering import Names, down, missing, show
 from chatbot.console.seals import Seals
 from chatbot.console.shared import Shared
+from chatbot.console.wording import count
 from chatbot.errors import StoreUnavailable
 from chatbot.operations import dead, dead_replay
 from chatbot.operations.conversations import NotFound
 from chatbot.operations.dead import Filter, Letter
-from chatbot.operations.times import count
 
 if TYPE_CHECKING:
     from chatbot.service import Service
@@ -72,27 +73,27 @@ class DeadLetterPages:
             (letter,) = await run_sync(dead.named, self._service, [letter_id])
             shown = await run_sync(lambda: dead.show(self._service, letter, show_text=names.shown))
         except NotFound as exc:
-            return missing(request, str(exc))
+            return missing(request, exc.args[0])
         except StoreUnavailable:
             return down(request)
         return show(request, "dead_letter.html", names=names, shown=shown)
 
     async def act(self, request: Request) -> Response:
         """Replay or drop those that are chosen. What is dropped is asked for twice."""
-        form = await request.form()
+        form, language = await request.form(), language_of(request)
         act, ids = _asked(form)
         if act not in ("replay", "drop") or not ids:
-            return self._back(request, "Nothing was chosen.")
+            return self._back(request, language.text("Nothing was chosen."))
         try:
             letters = [one for one in await run_sync(dead.letters, self._service) if one.id in ids]
             if act == "drop" and not form.get("sure"):
                 return show(request, "dead_drop.html", letters=letters)
-            return self._back(request, await run_sync(self._act, act, letters, str(request.state.user)))
+            return self._back(request, await run_sync(self._act, act, letters, str(request.state.user), language))
         except (StoreUnavailable, BrokerConnectionError) as exc:
             logger.warning("dead letters cannot be worked on: %s", exc)
             return down(request)
 
-    def _act(self, act: str, letters: Sequence[Letter], user: str) -> str:
+    def _act(self, act: str, letters: Sequence[Letter], user: str, language: Language) -> str:
         done = dead_replay.replay if act == "replay" else dead_replay.drop
         worked, items, reasons = 0, 0, []
         for letter, number, reason in dead_replay.each(letters, lambda letter: done(self._service, letter)):
@@ -100,8 +101,11 @@ class DeadLetterPages:
             logger.info("%s: %s of the dead letter %s%s", user, act, on_one_line(letter.id), failed)
             worked, items = worked + (not reason), items + number
             reasons += [reason] if reason else []
-        verb = "Replayed" if act == "replay" else "Dropped"
-        return " ".join([f"{verb} {count(worked, 'dead letter')}, {count(items, 'item')}.", *reasons[:REASONS]])
+        told = {"letters": count(language, worked, "dead letter"), "items": count(language, items, "item")}
+        done_so = (
+            mark("Replayed %(letters)s, %(items)s.") if act == "replay" else mark("Dropped %(letters)s, %(items)s.")
+        )
+        return " ".join([language.text(done_so, **told), *reasons[:REASONS]])
 
     def _back(self, request: Request, said: str) -> Response:
         request.session["dead_letters"] = said

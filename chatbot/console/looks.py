@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chatbot.console.charts import Chart, bars
-from chatbot.console.flow import SLOT, SPAN, Decided, Flow
+from chatbot.admin.language import mark
+from chatbot.console.charts import Latencies, Rates, bars
+from chatbot.console.flow import SLOT, Decided, Flow
 from chatbot.dashboard.look import Counts, Look, Seen
 from chatbot.decoding import decoder
 from chatbot.middleware.events import Event, Happened
-from chatbot.operations.times import count, span
 from chatbot.service import Service
 from chatbot.stores.base import MailboxState
 
@@ -43,7 +43,7 @@ class LedgerLook:
     turns: list[Open] = field(default_factory=list)
     replies: list[Open] = field(default_factory=list)
     listed: int = 0
-    charts: list[Chart] = field(default_factory=list)
+    charts: list[Rates | Latencies] = field(default_factory=list)
     decisions: list[Decided] = field(default_factory=list)
     recent: list[tuple[str, int]] = field(default_factory=list)
     workers: list[tuple[str, int]] = field(default_factory=list)
@@ -119,32 +119,28 @@ def broker_look(look: Look) -> BrokerLook:
 
 
 # --- charts ---
-def _charts(flow: Flow, now: int) -> list[Chart]:
+def _charts(flow: Flow, now: int) -> list[Rates | Latencies]:
     accepted = flow.series(now, "absorbed", "enqueued", "amended", "withdrawn", "joined", "late")
     suppressed = flow.series(now, "duplicate", "overflow")
     failed = flow.series(now, "turn kept", "turn buried", "turn split", "turn refused")
     unsent = flow.series(now, "reply kept", "reply buried", "reply refused")
     return [
-        _rate("Messages", "accepted", ("good", accepted)),
-        _rate("Turns", "settled", ("good", flow.series(now, "turn settled")), ("bad", failed)),
-        _rate("Replies", "sent", ("good", flow.series(now, "reply settled")), ("bad", unsent)),
-        _rate("Suppressed", "duplicates, and what was too much", ("warn", suppressed)),
-        _latency("Answer time", flow, now, "turn", "from the end of a burst to its settled turn"),
-        _latency("Delivery time", flow, now, "reply", "from a settled turn to its sent reply"),
+        _rates(mark("Messages"), mark("accepted"), ("good", accepted)),
+        _rates(mark("Turns"), mark("settled"), ("good", flow.series(now, "turn settled")), ("bad", failed)),
+        _rates(mark("Replies"), mark("sent"), ("good", flow.series(now, "reply settled")), ("bad", unsent)),
+        _rates(mark("Suppressed"), mark("duplicates, and what was too much"), ("warn", suppressed)),
+        _latencies(mark("Answer time"), mark("from the end of a burst to its settled turn"), flow, now, "turn"),
+        _latencies(mark("Delivery time"), mark("from a settled turn to its sent reply"), flow, now, "reply"),
     ]
 
 
-def _rate(title: str, what: str, *rows: tuple[str, list[int]]) -> Chart:
+def _rates(title: str, what: str, *numbers: tuple[str, list[int]]) -> Rates:
     """The first row is what is meant to happen, the second are attempts that failed."""
-    paths, highest = bars(*rows)
-    totals = [sum(values) for _, values in rows]
-    failed = f"; {count(totals[1], 'attempt')} failed" if sum(totals[1:]) else ""
-    peak = f"{highest / (SLOT / 1000):.3g}/s"
-    return Chart(title=title, now=str(totals[0]), note=f"{what}, in {span(SPAN)}{failed}", peak=peak, rows=paths)
+    rows, highest = bars(*numbers)
+    total, *failed = (sum(values) for _, values in numbers)
+    return Rates(title=title, what=what, rows=rows, peak=highest / (SLOT / 1000), total=total, failed=sum(failed))
 
 
-def _latency(title: str, flow: Flow, now: int, name: str, note: str) -> Chart:
-    paths, highest = bars(("wait", flow.latencies(now, name)))
-    found = flow.percentiles(name)
-    said = f"{span(found[0])} · p95 {span(found[1])}" if found else "none yet"
-    return Chart(title=title, now=said, note=f"median, {note}", peak=span(round(highest)), rows=paths)
+def _latencies(title: str, what: str, flow: Flow, now: int, name: str) -> Latencies:
+    rows, highest = bars(("wait", flow.latencies(now, name)))
+    return Latencies(title=title, what=what, rows=rows, peak=highest, percentiles=flow.percentiles(name))

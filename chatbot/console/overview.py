@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chatbot.admin.language import mark
 from chatbot.admin.personal import looked
 from chatbot.console.looks import BrokerLook, LedgerLook, LedgerLooks, broker_look
 from chatbot.console.rendering import Names, part, show
@@ -45,7 +46,7 @@ class Overview:
         names = self._names(request)
 
         async def now() -> str:
-            return part("overview_parts.html", **await self._seen(names))
+            return part(request, "overview_parts.html", **await self._seen(names))
 
         return self._streams.answer(request, now, LEDGER)
 
@@ -64,5 +65,5 @@ class Overview:
             "ledger_error": self.ledger.error,
             "broker": broker.latest if broker else None,
             "sees_workers": bool(chosen.rabbitmq_management_url) or not chosen.broker_url.startswith("amqp"),
-            "broker_error": broker.error if broker else "it is of a kind that the console does not know",
+            "broker_error": broker.error if broker else mark("it is of a kind that the console does not know"),
         }

@@ -13,6 +13,7 @@ from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from chatbot.admin.language import language_of, mark
 from chatbot.channels.generic import Generic
 from chatbot.console.chat import read
 from chatbot.console.rendering import Names, part, show
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 LONGEST = 200
 #: s between the messages of a burst, and between two looks at the ledger.
 TYPING, LOOK = 0.3, 0.25
-BURST = ("Hi!", "I have a question", "about my order 1234:", "where is it?")
+BURST = (mark("Hi!"), mark("I have a question"), mark("about my order 1234:"), mark("where is it?"))
 _NOTHING: tuple[str, Generic | None] = ("", None)
 #: s for which the webhook is waited for.
 TIMEOUT = 10.0
@@ -60,7 +61,7 @@ class Playground:
         about = self._about(request)
 
         async def now() -> str:
-            return part("playground_parts.html", chat=await self._now(request), **about)
+            return part(request, "playground_parts.html", chat=await self._now(request), **about)
 
         return self._streams.answer(request, now, LOOK)
 
@@ -87,12 +88,12 @@ class Playground:
         last = request.session.get("playground_last")
         if act == "again":
             return [last] if isinstance(last, dict) else []
-        texts = BURST if act == "burst" else [text] if text else []
+        texts = map(language_of(request).text, BURST) if act == "burst" else filter(None, [text])
         return [{"message_id": secrets.token_hex(8), "text": one} for one in texts]
 
     async def _send(self, request: Request, message: dict[str, str]) -> dict[str, Any]:
         request.session["playground_last"] = message
-        conversation = self._conversation(request)
+        conversation, _ = self._conversation(request), language_of(request).text
         body = json.dumps({**message, "conversation_id": conversation, "sender_id": "playground"}).encode()
         assert self._channel is not None
         headers = {**self._channel.sign(secrets.token_hex(8), body), "content-type": "application/json"}
@@ -102,13 +103,14 @@ class Playground:
                 said = answer.json()
         except (httpx.HTTPError, ValueError) as exc:
             logger.warning("the playground cannot reach its own webhook: %s", exc)
-            return {"text": message["text"], "status": 0, "outcome": "the webhook did not answer"}
-        return {"text": message["text"], "status": answer.status_code, "outcome": _outcome(answer.status_code, said)}
+            return {"text": message["text"], "status": 0, "outcome": _("the webhook did not answer")}
+        outcome = _outcome(answer.status_code, said) or _("refused")
+        return {"text": message["text"], "status": answer.status_code, "outcome": outcome}
 
     def _problem(self) -> str:
         if not self._url:
-            return "It is part of chatbot dev. Elsewhere, switch it on with CHATBOT_PLAYGROUND=true."
-        return "" if self._channel else "It speaks the generic channel, which is not among CHATBOT_CHANNELS."
+            return mark("It is part of chatbot dev. Elsewhere, switch it on with CHATBOT_PLAYGROUND=true.")
+        return "" if self._channel else mark("It speaks the generic channel, which is not among CHATBOT_CHANNELS.")
 
     def _conversation(self, request: Request) -> str:
         if "playground" not in request.session:
@@ -135,6 +137,7 @@ def _new_conversation() -> str:
 
 
 def _outcome(status: int, said: Any) -> str:
+    """Return what the webhook made of a message, as far as it says so."""
     if status != 200 or not isinstance(said, dict):
-        return str(said.get("detail") or said.get("title") or "refused") if isinstance(said, dict) else "refused"
+        return str(said.get("detail") or said.get("title") or "") if isinstance(said, dict) else ""
     return "duplicate" if said.get("duplicates") else "accepted"

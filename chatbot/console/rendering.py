@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,10 +12,12 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from chatbot.admin.pages import environment, message, page
+from chatbot.admin.language import language_of
+from chatbot.admin.pages import environment, language_in, message, page
 from chatbot.admin.personal import masked
+from chatbot.console import wording
 from chatbot.console.seals import Seals
-from chatbot.operations.times import ago, count, span, stamp
+from chatbot.operations.times import stamp
 
 PACKAGE = "chatbot.console"
 
@@ -48,11 +50,20 @@ class Names:
         return f"/conversations/{self.seals.seal(subject) if subject else '-'}/{self.seals.seal(message_id)}"
 
 
+_WORDS = (wording.ago, wording.count, wording.rate, wording.span, wording.told)
+
+
 @cache
 def _environment() -> jinja2.Environment:
     made = environment(PACKAGE)
-    made.filters |= {"ago": ago, "count": count, "span": span, "stamp": stamp}
+    made.filters |= {word.__name__: _filter(word) for word in _WORDS}
+    made.filters["stamp"] = stamp
     return made
+
+
+def _filter(word: Callable[..., object]) -> Callable[..., object]:
+    """Return a filter that knows the language of its page."""
+    return jinja2.pass_context(lambda context, *given: word(language_in(context), *given))
 
 
 def show(request: Request, template: str, *, status: int = 200, **what: Any) -> HTMLResponse:
@@ -61,16 +72,19 @@ def show(request: Request, template: str, *, status: int = 200, **what: Any) -> 
     return page(request, template, PACKAGE, status=status, **what)
 
 
-def part(template: str, **what: Any) -> str:
+def part(request: Request, template: str, **what: Any) -> str:
     """Return a part of a page, as a stream sends it."""
-    return _environment().get_template(template).render(what)
+    return _environment().get_template(template).render(what, language=language_of(request))
 
 
-def missing(request: Request, text: str) -> Response:
+def missing(request: Request, text: object) -> Response:
     """Return the page for what is not there."""
-    return message(request, 404, "Not found", text[:1].upper() + text[1:] + ".")
+    language = language_of(request)
+    said = str(wording.told(language, text))
+    return message(request, 404, language.text("Not found"), said[:1].upper() + said[1:] + ".")
 
 
 def down(request: Request) -> Response:
     """Return the page for a store or a broker that is down."""
-    return message(request, 503, "Not now", "The store or the broker does not answer.", retry_after="5")
+    _ = language_of(request).text
+    return message(request, 503, _("Not now"), _("The store or the broker does not answer."), retry_after="5")

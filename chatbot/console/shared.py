@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from anyio.to_thread import run_sync
 from dramatiq.errors import BrokerConnectionError
 
+from chatbot.admin.language import mark
 from chatbot.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -18,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 
 class Shared(Generic[T]):
-    """Looks with a function that may block. The newest answer stays when a look fails; `error` tells then why."""
+    """Looks with a function that may block. The newest answer stays when a look fails; `error` tells then why, as a
+    text of the catalogue."""
 
     def __init__(self, look: Callable[[], T], *, pause: float, patience: float) -> None:
         self._look, self._pause, self._patience = look, pause, patience
@@ -40,8 +42,8 @@ class Shared(Generic[T]):
             self.latest, self.error = await run_sync(self._look), ""
         except (StoreUnavailable, BrokerConnectionError) as exc:
             # Not the error itself: it may quote an address.
-            self.error = "it does not answer"
+            self.error = mark("it does not answer")
             logger.warning("the console cannot look: %s", exc)
         except Exception:
-            self.error = "looking failed, see the log"
+            self.error = mark("looking failed, see the log")
             logger.exception("the console cannot look")

@@ -9,11 +9,13 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from chatbot.admin.language import language_of
 from chatbot.admin.personal import looked
 from chatbot.console.looks import LedgerLook
 from chatbot.console.rendering import Names, down, missing, show
 from chatbot.console.seals import Seals
 from chatbot.console.shared import Shared
+from chatbot.console.wording import told
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware import events
 from chatbot.operations.conversations import NotFound, conversation, mailboxes, message_id_of
@@ -48,26 +50,28 @@ class Stories:
 
     async def find(self, request: Request) -> Response:
         """Lead to what somebody looks for. It is posted, so that no address holds a name."""
-        form = await request.form()
+        form, _ = await request.form(), language_of(request).text
         sought = str(form.get("sought", "")).strip()
+        if not sought:
+            return await self._search(request, sought, _("give a conversation or the id of a message"), 404)
         try:
             found = await run_sync(self._find, sought)
         except NotFound as exc:
-            return await self._search(request, sought, str(exc), 404)
+            return await self._search(request, sought, exc.args[0], 404)
         except StoreUnavailable:
-            return await self._search(request, sought, "the store does not answer", 503)
+            return await self._search(request, sought, _("the store does not answer"), 503)
         return RedirectResponse(found, 303)
 
     async def conversation(self, request: Request) -> Response:
         """Show a conversation."""
-        subject = self._seals.open(request.path_params["conversation"])
+        subject, _ = self._seals.open(request.path_params["conversation"]), language_of(request).text
         if subject is None:
-            return missing(request, "this address is not of a conversation of this deployment")
+            return missing(request, _("this address is not of a conversation of this deployment"))
         names = self._names(request, f"the conversation {subject}")
         try:
             found, said = await run_sync(self._inspect, subject, names.shown)
         except NotFound:
-            return missing(request, "nothing is known of this conversation any more")
+            return missing(request, _("nothing is known of this conversation any more"))
         except StoreUnavailable:
             return down(request)
         return show(request, "conversation.html", names=names, found=found, said=said)
@@ -75,14 +79,14 @@ class Stories:
     async def message(self, request: Request) -> Response:
         """Show a message's story."""
         subject = self._seals.open(request.path_params["conversation"])
-        message_id = self._seals.open(request.path_params["message"])
+        message_id, _ = self._seals.open(request.path_params["message"]), language_of(request).text
         if message_id is None:
-            return missing(request, "this address is not of a message of this deployment")
+            return missing(request, _("this address is not of a message of this deployment"))
         names = self._names(request, f"the message {message_id}")
         try:
             stories = await run_sync(self._explain, message_id, subject, names.shown)
         except NotFound:
-            return missing(request, "nothing is known of this message any more")
+            return missing(request, _("nothing is known of this message any more"))
         except StoreUnavailable:
             return down(request)
         return show(request, "message_story.html", names=names, stories=stories, known=_known(stories))
@@ -92,13 +96,11 @@ class Stories:
 
     async def _search(self, request: Request, sought: str = "", error: str = "", status: int = 200) -> Response:
         names, ledger = self._names(request, "recent conversations"), await self._ledger.get()
-        what = {"names": names, "ledger": ledger, "sought": sought, "error": error}
+        what = {"names": names, "ledger": ledger, "sought": sought, "error": told(language_of(request), error)}
         return show(request, "conversations.html", status=status, **what)
 
     # --- what may block ---
     def _find(self, sought: str) -> str:
-        if not sought:
-            raise NotFound("give a conversation or the id of a message")
         names = Names(seals=self._seals, shown=False)
         try:
             return names.conversation(conversation(self._service, sought))

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message
 
+from chatbot.admin.pages import translate
 from chatbot.admin.sessions import FIELD
 from chatbot.dashboard.interface import Interface, Viewing, viewing
 from chatbot.dashboard.look import Look
@@ -33,6 +34,7 @@ def mounted(look: Look, prefix: str) -> ASGIApp:
     app.iface = Interface(look)
     ours, admin = jinja2.PackageLoader("chatbot.dashboard"), jinja2.PackageLoader("chatbot.admin")
     app.templates.loader = jinja2.ChoiceLoader([ours, app.templates.loader, admin])
+    translate(app.templates)
     app.templates.globals |= {"csrf_token": _csrf_field, "viewing": viewing.get}
     app.templates.filters["timeago"] = ago
     return WSGIMiddleware(app)  # type: ignore[return-value]

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from chatbot.channels.identity import dedupe_key
 from chatbot.errors import ChatbotError
 from chatbot.middleware import events
+from chatbot.operations.sentences import Sentence
 from chatbot.service import Service
 
 
@@ -47,10 +48,17 @@ def _only(given: str, found: list[str]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise NotFound(f"{given!r} may be any of these, so give one of them: {', '.join(found)}")
+        several = ", ".join(found)
+        raise NotFound(
+            Sentence("%(given)r may be any of these, so give one of them: %(several)s", given=given, several=several)
+        )
     raise NotFound(
-        f"nothing is known of the conversation {given!r}: give it as CHANNEL:ID, for example generic:c1; one that was "
-        "quiet for long leaves no trace, and CHATBOT_STORE_URL and CHATBOT_NAMESPACE must be those of the service"
+        Sentence(
+            "nothing is known of the conversation %(given)r: give it as CHANNEL:ID, for example generic:c1; one that "
+            "was quiet for long leaves no trace, and CHATBOT_STORE_URL and CHATBOT_NAMESPACE must be those of the "
+            "service",
+            given=given,
+        )
     )
 
 

@@ -12,6 +12,7 @@ from chatbot.middleware.dead_letters import DeadLetter, DeadLetters
 from chatbot.middleware.pump import message_id
 from chatbot.operations.bodies import fields, id_of, text_of
 from chatbot.operations.conversations import NotFound
+from chatbot.operations.sentences import Sentence
 from chatbot.service import Service
 from chatbot.stores.base import Entry
 from chatbot.stores.operators import Grave
@@ -87,8 +88,13 @@ def _named(known: Sequence[Letter], given: str) -> Letter:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise NotFound(f"{len(fitting)} dead letters begin with {given!r}: give more of the id")
-    raise NotFound(f"there is no dead letter {given!r}: `chatbot dead list` shows the ids of those there are")
+        many = len(fitting)
+        raise NotFound(
+            Sentence("%(many)s dead letters begin with %(given)r: give more of the id", many=many, given=given)
+        )
+    raise NotFound(
+        Sentence("there is no dead letter %(given)r: `chatbot dead list` shows the ids of those there are", given=given)
+    )
 
 
 def _matches(letter: Letter, text: str, wanted: Filter) -> bool:

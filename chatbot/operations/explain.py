@@ -14,6 +14,7 @@ from chatbot.operations import explain_events, explain_unanswered
 from chatbot.operations.bodies import text_of
 from chatbot.operations.conversations import NotFound, conversation, item_of, mailboxes, subject_of
 from chatbot.operations.explain_events import Line
+from chatbot.operations.sentences import Sentence
 from chatbot.service import Service
 from chatbot.stores.base import MailboxState
 from chatbot.stores.operators import Trace
@@ -142,16 +143,16 @@ def _item_story(service: Service, message_id: str, subject: str, item_id: str, s
 
 def _verdict(service: Service, key: str, trace: Trace, state: MailboxState) -> str:
     if trace.epoch is None:
-        return "forgotten by the ledger"
+        return Sentence("forgotten by the ledger")
     if trace.epoch == -1:
-        return "withdrawn, or an edit of another message"
+        return Sentence("withdrawn, or an edit of another message")
     if trace.epoch == 0:
         if trace.place is not None and trace.place < state.size:
-            return f"in the open turn, which is {state.state}"
-        return "waiting behind the turn before it" if state.size else "waiting in the window"
+            return Sentence("in the open turn, which is %(state)s", state=Sentence(state.state))
+        return Sentence("waiting behind the turn before it") if state.size else Sentence("waiting in the window")
     if trace.outcome == "dead" or any(grave.epoch == trace.epoch for grave in service.store.graves(key)):
-        return "a dead letter"
-    return "completed"
+        return Sentence("a dead letter")
+    return Sentence("completed")
 
 
 def _is_repeat(event: Event, item_id: str) -> bool:
@@ -187,7 +188,7 @@ def _reply(service: Service, name: str, show_text: bool) -> Reply:
 def _delivery(service: Service, told: Sequence[Happened], name: str) -> Iterator[Line]:
     key, item_id = name.split("\n", 1)
     for one in explain_events.of_item(told, key, item_id, service.store.trace(key, item_id)):
-        yield explain_events.line(one, f"reply {item_id.rpartition(':')[2]}: ")
+        yield explain_events.line(one, reply=item_id.rpartition(":")[2])
 
 
 # --- other messages ---
@@ -198,10 +199,10 @@ def _turn_stories(service: Service, message_id: str, known: Sequence[Happened], 
     for key, epoch in checks:
         subject = key.partition("/")[2]
         told = [one for one in events.happened(service.store, subject=subject) if _is_of(one, key, epoch)]
-        ended = next((one.event.outcome for one in reversed(told) if one.event.what == "ended"), "not ended")
+        ended = next((one.event.outcome for one in reversed(told) if one.event.what == "ended"), Sentence("not ended"))
         lines = explain_events.in_order(map(explain_events.line, told), show_text=show_text)
         now, turn = service.store.inspect(key).now, next((one.event.turn_id for one in told if one.event.turn_id), None)
-        verdict = f"the claim check of a turn of {key}, which is {ended}"
+        verdict = Sentence("the claim check of a turn of %(key)s, which is %(ended)s", key=key, ended=ended)
         story = Story(
             message_id=message_id, conversation=subject, epoch=epoch, turn_id=turn, now=now, verdict=verdict,
             lines=lines,
@@ -225,6 +226,7 @@ def _ordinary(service: Service, message_id: str, known: Sequence[Happened], show
         lines.append(explain_events.of_letter(letter))
     last = next((one.event.outcome for one in reversed(told) if one.event.message_id == message_id), "known")
     now = service.store.inspect("explain/").now
-    verdict = "a dead letter" if letter else f"a call outside of conversations, last {last}"
+    outside = Sentence("a call outside of conversations, last %(outcome)s", outcome=last)
+    verdict = Sentence("a dead letter") if letter else outside
     shown = explain_events.in_order(lines, show_text=show_text)
     return Story(message_id=message_id, now=now, verdict=verdict, lines=shown)

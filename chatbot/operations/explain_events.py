@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from chatbot.middleware.dead_letters import DeadLetter
 from chatbot.middleware.events import Event, Happened
-from chatbot.operations.times import count
+from chatbot.operations.sentences import Number, Sentence
 from chatbot.stores.base import MailboxState
 from chatbot.stores.operators import Trace
 
@@ -53,29 +53,46 @@ def _without_text(line: Line) -> Line:
     return Line(at=line.at, text=line.text, source=line.source)
 
 
-def line(one: Happened, prefix: str = "", item_id: str = "") -> Line:
-    """Return an event in words, from the point of view of an item if one is given."""
+def line(one: Happened, *, reply: str = "", item_id: str = "") -> Line:
+    """Return an event in words: of the delivery of a reply, or from the point of view of an item, if one is given."""
     event, said = one.event, one.event.said or None
     changed = _CHANGED.get(event.outcome) if item_id and event.of == item_id != event.item_id else None
-    return Line(at=one.at, text=prefix + (changed or _WORDS[event.what](event)), said=said)
+    told = Sentence(changed) if changed else _WORDS[event.what](event)
+    return Line(
+        at=one.at, text=Sentence("reply %(number)s: %(told)s", number=reply, told=told) if reply else told, said=said
+    )
 
 
 def facts(trace: Trace, state: MailboxState) -> Iterator[Line]:
     """Tell what the ledger says itself."""
     if trace.arrived is not None and trace.place is not None:
         in_turn = trace.place < state.size
-        where = "of the open turn" if in_turn else "behind the turn" if state.size else "of the open window"
+        where = _PLACES["turn" if in_turn else "behind" if state.size else "window"]
         place = trace.place if in_turn else trace.place - state.size
-        yield Line(at=trace.arrived, text=f"arrived; it is number {place + 1} {where}", source="ledger")
+        yield Line(at=trace.arrived, text=Sentence(where, place=place + 1), source="ledger")
     # An epoch is the time at which its turn was formed, in us.
     if epoch := trace.epoch if trace.epoch and trace.epoch > 0 else state.epoch if _in_turn(trace, state) else None:
-        yield Line(at=epoch // 1000, text=f"the window closed: turn {epoch} was formed", source="ledger")
+        yield Line(
+            at=epoch // 1000,
+            text=Sentence("the window closed: turn %(epoch)s was formed", epoch=epoch),
+            source="ledger",
+        )
     if _in_turn(trace, state) and state.owner:
-        yield Line(at=state.now, text=f"runs now, {state.lease_in} ms of its lease are left", source="ledger")
+        told = Sentence("runs now, %(ms)s ms of its lease are left", ms=state.lease_in)
+        yield Line(at=state.now, text=told, source="ledger")
     elif _in_turn(trace, state) and state.hold_in:
-        yield Line(at=state.now, text=f"backs off for {state.hold_in} ms more", source="ledger")
+        yield Line(at=state.now, text=Sentence("backs off for %(ms)s ms more", ms=state.hold_in), source="ledger")
     elif trace.place is not None and not _in_turn(trace, state) and not state.size and state.due_in is not None:
-        yield Line(at=state.now, text=f"the window closes in {max(0, state.due_in)} ms", source="ledger")
+        yield Line(
+            at=state.now, text=Sentence("the window closes in %(ms)s ms", ms=max(0, state.due_in)), source="ledger"
+        )
+
+
+_PLACES = {
+    "turn": "arrived; it is number %(place)s of the open turn",
+    "behind": "arrived; it is number %(place)s behind the turn",
+    "window": "arrived; it is number %(place)s of the open window",
+}
 
 
 def _in_turn(trace: Trace, state: MailboxState) -> bool:
@@ -84,26 +101,53 @@ def _in_turn(trace: Trace, state: MailboxState) -> bool:
 
 def of_letter(letter: DeadLetter) -> Line:
     """Tell of an ordinary message that was given up."""
-    tried = f"given up by {letter.worker} after {count(letter.attempts, 'attempt')}"
-    text = f"{tried}: see `chatbot dead show {letter.message_id}`"
+    text = Sentence(
+        "given up by %(worker)s after %(attempts)s: see `chatbot dead show %(id)s`",
+        worker=letter.worker,
+        attempts=Number(letter.attempts, "attempt"),
+        id=letter.message_id,
+    )
     return Line(at=letter.last_at, text=text, said=letter.error)
 
 
 def _decided(event: Event) -> str:
+    message = event.message_id
+    if told := _of_message(event):
+        return Sentence("%(told)s (Dramatiq message %(message)s)", told=told, message=message)
+    if event.outcome == "overflow":
+        return Sentence("refused: too much waits in this conversation; its sender was asked to send it again")
+    if event.outcome == "duplicate":
+        return Sentence(
+            "%(message)s was suppressed as %(by)s: it repeats %(repeated)s",
+            message=message,
+            by=event.by,
+            repeated=event.of or Sentence("a call before it"),
+        )
+    return Sentence(
+        "%(message)s was %(outcome)s (%(by)s, %(actor)s)",
+        message=message,
+        outcome=event.outcome,
+        by=event.by,
+        actor=event.actor,
+    )
+
+
+def _of_message(event: Event) -> Sentence | None:
+    """Tell of what came through a webhook."""
     if event.outcome == "absorbed":
-        return f"accepted into the window of {event.key} (Dramatiq message {event.message_id})"
+        return Sentence("accepted into the window of %(key)s", key=event.key)
     if event.outcome == "duplicate" and event.item_id:
         # Of an edit that was made before, it names the edit's message.
-        settled = f"turn {event.of} had settled it" if event.of.isdecimal() else "it was made before"
-        original = settled if event.of else "its original was open"
-        return f"came again, and was suppressed: {original} (Dramatiq message {event.message_id})"
-    if event.outcome == "duplicate":
-        return f"{event.message_id} was suppressed as {event.by}: it repeats {event.of or 'a call before it'}"
-    if event.outcome == "overflow":
-        return "refused: too much waits in this conversation; its sender was asked to send it again"
-    if event.outcome in _CHANGES:
-        return f"{_CHANGES[event.outcome]} (Dramatiq message {event.message_id})"
-    return f"{event.message_id} was {event.outcome} ({event.by}, {event.actor})"
+        original = "settled" if event.of.isdecimal() else "made" if event.of else "open"
+        return Sentence(_REPEATS[original], turn=event.of)
+    return Sentence(_CHANGES[event.outcome]) if event.outcome in _CHANGES else None
+
+
+_REPEATS = {
+    "settled": "came again, and was suppressed: turn %(turn)s had settled it",
+    "made": "came again, and was suppressed: it was made before",
+    "open": "came again, and was suppressed: its original was open",
+}
 
 
 #: What an edit or a deletion was told, and what its message is told of it.
@@ -123,43 +167,48 @@ _CHANGED = {
 
 
 _BEGAN = {
-    "new": "an attempt began on {worker}, with {items}",
-    "taken": "an attempt began on {worker}: the worker before it had lost its lease",
-    "mine": "the same delivery asked again on {worker}",
-    "busy": "a second copy of its message was dropped on {worker}: another worker runs the turn, or it backs off",
-    "done": "a late copy of its message was dropped on {worker}: the turn is settled",
-    "buried": "a late copy of its message was dropped on {worker}: the turn is a dead letter",
-    "stale": "a stale copy of its message was dropped on {worker}",
+    "new": "turn %(epoch)s: an attempt began on %(worker)s, with %(items)s",
+    "taken": "turn %(epoch)s: an attempt began on %(worker)s: the worker before it had lost its lease",
+    "mine": "turn %(epoch)s: the same delivery asked again on %(worker)s",
+    "busy": "turn %(epoch)s: a second copy of its message was dropped on %(worker)s: another worker runs the turn, "
+    "or it backs off",
+    "done": "turn %(epoch)s: a late copy of its message was dropped on %(worker)s: the turn is settled",
+    "buried": "turn %(epoch)s: a late copy of its message was dropped on %(worker)s: the turn is a dead letter",
+    "stale": "turn %(epoch)s: a stale copy of its message was dropped on %(worker)s",
 }
 
 
 def _began(event: Event) -> str:
-    return f"turn {event.epoch}: " + _BEGAN[event.outcome].format(worker=event.worker, items=count(event.size, "item"))
+    items = Number(event.size, "item")
+    return Sentence(_BEGAN[event.outcome], epoch=event.epoch, worker=event.worker, items=items)
 
 
 #: What a turn does not go on after.
 _OVER = ("settled", "buried")
 _ENDED = {
-    "settled": "settled",
-    "buried": "given up: it is a dead letter",
-    "kept": "the attempt failed, another one follows",
-    "split": "the attempt failed; its messages are tried in two halves",
-    "refused": "the attempt had lost its lease, so what it did is discarded",
+    "settled": "turn %(epoch)s: settled",
+    "buried": "turn %(epoch)s: given up: it is a dead letter",
+    "kept": "turn %(epoch)s: the attempt failed, another one follows",
+    "split": "turn %(epoch)s: the attempt failed; its messages are tried in two halves",
+    "refused": "turn %(epoch)s: the attempt had lost its lease, so what it did is discarded",
 }
 
 
 def _ended(event: Event) -> str:
-    left = f", with {count(len(event.follow_ups), 'reply')}" if event.follow_ups else ""
-    error = f" ({event.error})" if event.error else ""
-    return f"turn {event.epoch}: {_ENDED[event.outcome]}{error}{left}"
+    told = Sentence(_ENDED[event.outcome], epoch=event.epoch)
+    if event.error:
+        told = Sentence("%(told)s (%(error)s)", told=told, error=event.error)
+    if event.follow_ups:
+        told = Sentence("%(told)s, with %(replies)s", told=told, replies=Number(len(event.follow_ups), "reply"))
+    return told
 
 
 def _published(event: Event) -> str:
-    return f"turn {event.epoch}: handed to the broker"
+    return Sentence("turn %(epoch)s: handed to the broker", epoch=event.epoch)
 
 
 def _lost(event: Event) -> str:
-    return f"a run on {event.worker} lost its lease"
+    return Sentence("a run on %(worker)s lost its lease", worker=event.worker)
 
 
 _WORDS: dict[str, Callable[[Event], str]] = {

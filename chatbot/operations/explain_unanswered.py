@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from chatbot.middleware.events import Event, Happened
 from chatbot.operations.conversations import message_id_of
+from chatbot.operations.sentences import Sentence
 
 _OF_A_CHANGE = {
-    "amended": "an edit of {other}, which still waited",
-    "withdrawn": "a deletion of {other}, which still waited",
-    "late": "a deletion of {other}, which came too late and was ignored",
+    "amended": "an edit of %(other)s, which still waited",
+    "withdrawn": "a deletion of %(other)s, which still waited",
+    "late": "a deletion of %(other)s, which came too late and was ignored",
 }
 
 
@@ -27,15 +28,15 @@ def _of_itself(event: Event, item_id: str) -> tuple[str, str | None] | None:
     if event.item_id != item_id:
         return None
     if event.outcome == "overflow":
-        return "refused, as too much waited: its sender was asked to send it again", None
+        return Sentence("refused, as too much waited: its sender was asked to send it again"), None
     if event.outcome not in _OF_A_CHANGE:
         return None
     other = message_id_of(event.of)
-    return _OF_A_CHANGE[event.outcome].format(other=other or "a message that is not known"), other or None
+    return Sentence(_OF_A_CHANGE[event.outcome], other=other or Sentence("a message that is not known")), other or None
 
 
 def _of_its_deletion(event: Event, item_id: str) -> tuple[str, str | None] | None:
     if event.outcome != "withdrawn" or event.of != item_id:
         return None
     other = message_id_of(event.item_id)
-    return f"withdrawn by {other} before its turn: nobody is asked about it", other
+    return Sentence("withdrawn by %(other)s before its turn: nobody is asked about it", other=other), other

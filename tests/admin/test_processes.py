@@ -46,7 +46,7 @@ def web(given: dict[str, str], directory: Path, *arguments: str) -> Iterator[htt
     argv = tethered([sys.executable, "-m", "chatbot", "web", "--port", str(port), *arguments])
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(argv, env=environment(given), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=HTML) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=HTML, timeout=30) as client:
         try:
             wait_until(lambda: process.poll() is not None or answers(client), 30)
             yield client

@@ -32,7 +32,7 @@ def chrome() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def running() -> Iterator[Deployment]:
     """What `chatbot dev` runs: a store that is the broker, too, a web process and a worker."""
-    with RedisServer() as server, deployed(server, server, **DEV, CHATBOT_DEBOUNCE_WAIT_MS="1000") as house:
+    with RedisServer() as server, deployed(server, server, **DEV, CHATBOT_DEBOUNCE_WAIT_MS="2500") as house:
         house.start_web()
         house.start_worker()
         yield house

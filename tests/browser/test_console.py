@@ -6,6 +6,7 @@ from typing import Any
 
 from chatbot.bench.deployment import ADMIN_PASSWORD
 from tests.browser.chromium import Browser
+from tests.browser.test_every_page import CHECKS
 from tests.e2e.deployment import Deployment, message
 from tests.waiting import wait_until
 
@@ -40,6 +41,27 @@ def test_the_operations_page_follows_what_happens_without_being_loaded_again(bro
     browser.sees("Nobody is typing.")
     wait_until(lambda: [now - was for now, was in zip(figures(browser), before, strict=True)] == [2, 1, 1])
     assert browser.script("return window.isTheSame && document.activeElement.id") == "to-dead"
+
+
+def test_who_prefers_portuguese_gets_it_at_the_login_and_in_what_is_live(browser: Browser, dev: Deployment) -> None:
+    browser.come_from_elsewhere()
+    browser.open("/login?next=/")
+    browser.follow("Português (Brasil)")
+    browser.sees("Senha")
+    browser.log_in(ADMIN_PASSWORD)
+    browser.sees("Ninguém está escrevendo.")
+    dev.partners.free.clear()
+    try:
+        dev.post(message("conversa-da-maria", 1), message("conversa-da-maria", 2)).raise_for_status()
+        browser.sees("2 mensagens")
+        browser.sees("em execução", 20)
+    finally:
+        dev.partners.free.set()
+    browser.sees("Nenhum turno está sendo respondido.", 20)
+    assert browser.script("return document.documentElement.lang") == "pt-BR"
+    assert browser.script(CHECKS) == []
+    browser.follow("English")
+    browser.sees("Nobody is typing.")
 
 
 def figures(browser: Browser) -> list[int]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as chosen
 from hypothesis import strategies as st
 
 from chatbot.console.seals import Seals
 from chatbot.settings import Settings, read
+
+UNHURRIED = chosen(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def settings(password: str = "a long password") -> Settings:
@@ -15,6 +18,7 @@ def settings(password: str = "a long password") -> Settings:
     return read(urls | {"CHATBOT_ADMIN_PASSWORD": password})
 
 
+@chosen(UNHURRIED)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300))
 def test_what_was_sealed_is_opened_in_every_process(name: str) -> None:
     sealed = Seals(settings()).seal(name)
@@ -29,6 +33,7 @@ def test_a_seal_shows_nothing_of_the_name_and_is_always_the_same() -> None:
     assert len({seals.seal(f"{name}{n}")[:8] for n in range(100)}) == 100
 
 
+@chosen(UNHURRIED)
 @given(st.text(max_size=80))
 def test_what_we_did_not_seal_is_not_opened(sealed: str) -> None:
     assert Seals(settings()).open(sealed) is None

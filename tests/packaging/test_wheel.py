@@ -47,7 +47,7 @@ def test_it_has_every_file_of_the_package_and_no_other(wheel: Path) -> None:
     with ZipFile(wheel) as opened:
         packed = {name for name in opened.namelist() if ".dist-info/" not in name}
     assert packed == package()
-    assert {Path(name).suffix for name in packed} >= {".py", ".lua", ".html", ".css", ".js", ".svg", ".typed"}
+    assert {Path(name).suffix for name in packed} >= {".py", ".lua", ".html", ".css", ".js", ".svg", ".toml", ".typed"}
 
 
 def test_it_has_its_license(wheel: Path) -> None:
@@ -95,7 +95,7 @@ def dev(programs: Path, port: int, folder: Path) -> Iterator[Running]:
         process = subprocess.Popen(
             [programs / "chatbot", "dev", "--port", str(port)],
             cwd=folder,
-            env=environment(folder) | {"CHATBOT_DEBOUNCE_WAIT_MS": "300"},
+            env=environment(folder) | {"CHATBOT_DEBOUNCE_WAIT_MS": "1500"},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -40,7 +40,9 @@ export function morph(container, html) {
   container.dispatchEvent(new Event("morphed"));
 }
 
+// What it says now is what it says while all is well; what else it may say is in the page's language, too.
 const state = document.getElementById("live-state");
+const words = { live: state?.textContent, ...state?.dataset };
 
 function say(text, isLost) {
   if (!state || state.textContent === text) return;
@@ -50,11 +52,11 @@ function say(text, isLost) {
 
 for (const container of document.querySelectorAll("[data-live]")) {
   const stream = new EventSource(container.dataset.live);
-  stream.onopen = () => say("Live", false);
+  stream.onopen = () => say(words.live, false);
   stream.onmessage = (event) => morph(container, event.data);
   stream.onerror = () => {
     const isOver = stream.readyState === EventSource.CLOSED;
-    say(isOver ? "Stopped: reload the page" : "Connecting …", true);
+    say(isOver ? words.over : words.lost, true);
   };
   addEventListener("pagehide", () => stream.close());
 }

@@ -34,18 +34,19 @@ form.addEventListener("submit", async (event) => {
     const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "application/json" } });
     if (!answer.ok) throw new Error(`${answer.status}`);
     for (const one of (await answer.json()).sent) {
-      if (one.outcome === "duplicate") fade(one.text, "came again: suppressed");
+      if (one.outcome === "duplicate") fade(one.text, suppressed.dataset.duplicate);
       else if (one.outcome !== "accepted") fade(one.text, one.outcome);
     }
     form.querySelector("[value=again]").disabled = false;
   } catch (error) {
-    fade(body.get("text") || act, `was not sent (${error.message})`);
+    fade(body.get("text") || act, `${suppressed.dataset.unsent} (${error.message})`);
   } finally {
     if (isSlow) button.disabled = false;
     form.elements.text.focus();
   }
 });
 
+const seconds = new Intl.NumberFormat(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 let heard = performance.now();
 chat.addEventListener("morphed", () => {
   heard = performance.now();
@@ -56,7 +57,7 @@ function tick() {
   for (const shown of chat.querySelectorAll("[data-due]")) {
     const left = Math.max(0, shown.dataset.due - (performance.now() - heard));
     if (shown instanceof HTMLProgressElement) shown.value = left;
-    else shown.value = `${(left / 1000).toFixed(1)} s`;
+    else shown.value = `${seconds.format(left / 1000)} s`;
   }
   requestAnimationFrame(tick);
 }
