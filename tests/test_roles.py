@@ -21,7 +21,7 @@ def endless():
         print(type(exc).__name__, flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
-broker = StubBroker(middleware=[TimeLimit(time_limit=200, interval=50)])
+broker = StubBroker(middleware=[TimeLimit(time_limit=1_000, interval=50)])
 dramatiq.actor(endless, broker=broker).send()
 roles.work(SimpleNamespace(broker=broker, close=broker.close), queues=[], threads=1, grace=5)
 print("stopped")

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 10.0, message: str = "", interval: float = 0.01) -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 30.0, message: str = "", interval: float = 0.01) -> T:
     """Return the first truthy value of the predicate. Raises AssertionError if there is none within the timeout."""
     deadline = time.monotonic() + timeout
     while not (value := predicate()):

@@ -117,13 +117,13 @@ class Deployment:
     def start_web(self, *, program: Sequence[str] = CHATBOT) -> Process:
         """Start a web process, and wait until it answers."""
         process = self.start("web", "--port", str(self.port), program=program)
-        wait_until(lambda: self._healthy(process), 20, "the web process does not answer")
+        wait_until(lambda: self._healthy(process), 60, "the web process does not answer")
         return process
 
     def start_worker(self, *arguments: str, program: Sequence[str] = CHATBOT) -> Process:
         """Start a worker, and wait until it works."""
         process = self.start("worker", *arguments, program=program)
-        wait_until(lambda: "working on" in process.output() or _died(process), 20, "the worker does not start")
+        wait_until(lambda: "working on" in process.output() or _died(process), 60, "the worker does not start")
         return process
 
     def _healthy(self, process: Process) -> bool:

@@ -74,7 +74,7 @@ def find_store() -> str:
 class PrivateServer(ABC):
     """One server process on one port and one data directory, which survive `stop`, `kill` and `start`."""
 
-    start_timeout = 10.0
+    start_timeout = 30.0
     stop_timeout = 10.0
 
     def __init__(self) -> None:

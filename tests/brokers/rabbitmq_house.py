@@ -69,6 +69,7 @@ class House:
     def working(self) -> Iterator[dramatiq.Worker]:
         """Work in this process."""
         worker = dramatiq.Worker(self.broker, worker_threads=2)
+        worker.queue_prefetch = 2  # as in the child: two that run mean that all before them have been acknowledged
         worker.start()
         try:
             yield worker

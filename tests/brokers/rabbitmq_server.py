@@ -34,6 +34,6 @@ def manage(server: RabbitmqServer, path: str, method: str = "GET", **body: Any) 
         data=json.dumps(body).encode() if body or method == "PUT" else None,
         headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         found = answer.read()
     return json.loads(found) if found else None

@@ -40,7 +40,7 @@ def test_a_ping_finds_out_at_once_that_nobody_listens(url: str) -> None:
     started = time.monotonic()
     with pytest.raises(BrokerConnectionError):
         broker.ping()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     broker.close()
 
 

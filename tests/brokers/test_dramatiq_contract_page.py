@@ -31,7 +31,7 @@ class Project:
         write("dramatiq.md", directory)
 
     def python(self, *argv: str) -> None:
-        subprocess.run([sys.executable, *argv], cwd=self.directory, env=self.environment, check=True, timeout=30)
+        subprocess.run([sys.executable, *argv], cwd=self.directory, env=self.environment, check=True, timeout=60)
 
     @contextmanager
     def dramatiq(self, module: str) -> Iterator[Callable[[], list[str]]]:
@@ -47,7 +47,7 @@ class Project:
         try:
             yield printed
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
             process.wait()
@@ -63,7 +63,7 @@ def test_our_producers_and_plain_ones_send_to_our_workers(server: RedisServer, t
     with project.dramatiq("tasks") as printed:
         project.python("send.py")
         project.python("plain.py")
-        wait_until(lambda: len(printed()) >= 4)
+        wait_until(lambda: len(printed()) >= 4, 30)
     assert printed() == [f"hello {who}" for who in ("Ada", "Grace", "plain 500", "plain None")]
 
 
@@ -71,8 +71,8 @@ def test_delayed_messages_go_back_to_plain_dramatiq(server: RedisServer, tmp_pat
     project = Project(tmp_path, REDIS_URL=server.url)
     with closing(redis.Redis.from_url(server.url)) as client:
         with project.dramatiq("tasks"):
-            wait_until(lambda: client.zcard("dramatiq:__workers__"))
-            project.python("-c", "from tasks import greet; greet.send_with_options(args=('Ada',), delay=3_000)")
+            wait_until(lambda: client.zcard("dramatiq:__workers__"), 30)
+            project.python("-c", "from tasks import greet; greet.send_with_options(args=('Ada',), delay=10_000)")
             assert client.zcard("dramatiq:default.delayed") == 1
         project.python("go_back.py")
         assert not client.exists("dramatiq:default.delayed")
@@ -81,7 +81,7 @@ def test_delayed_messages_go_back_to_plain_dramatiq(server: RedisServer, tmp_pat
     dramatiq.actor(broker=plain, actor_name="greet")(calls.append)
     worker = dramatiq.Worker(plain, worker_threads=1, worker_timeout=100)
     worker.start()
-    wait_until(lambda: calls == ["Ada"])
+    wait_until(lambda: calls == ["Ada"], 30)
     worker.stop()
     plain.client.connection_pool.disconnect()
 
@@ -93,7 +93,7 @@ def test_actors_keep_their_guarantees_under_dramatiqs_command(
     project = Project(tmp_path, REDIS_URL=server.url, BROKER_URL=rabbitmq_server.url)
     with project.dramatiq("orders") as printed:
         project.python("-c", "from orders import charge; [charge.send(n) for n in (1, 1, 2, 1, 3)]")
-        wait_until(lambda: len(printed()) >= 3)
+        wait_until(lambda: len(printed()) >= 3, 30)
     assert printed() == ["charged 1", "charged 2", "charged 3"]
     with closing(pika.BlockingConnection(pika.URLParameters(rabbitmq_server.url))) as connection:
         for name in ("default", "default.DQ", "default.XQ"):

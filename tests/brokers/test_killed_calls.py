@@ -30,8 +30,8 @@ from tests.waiting import wait_until
 THREADS = 4
 LEASE = ms(Idempotent(key="").lease)
 ORDERS = itertools.count()
-#: s. RabbitMQ redelivers at once; on Redis a dead worker has a lease of its own.
-BOUNDS = {"amqp": 3, "redis": 10}
+#: s. On Redis a dead worker has a lease of its own. RabbitMQ redelivers at once, so nobody waits for a call's lease.
+BOUNDS = {"amqp": None, "redis": 10}
 
 
 def build(broker_url: str, store: RedisStore, run: Callable[[int], None]) -> Any:
@@ -101,12 +101,11 @@ def test_a_killed_workers_idempotent_calls_run_again_within_seconds(payments: Pa
     heir = payments.hire(held=False)
     # Until it is there for sure: the victim's memory takes some of these.
     wait_until(lambda: payments.started(heir) or not payments.actor.send(next(ORDERS)), interval=0.1)
-    # Not just after a renewal, where the 2.5 s of the suspicion leave a busy machine little of its three.
-    wait_until(lambda: payments.since_renewal() > 500)
     victim.kill()
     killed = time.time()
+    bound = payments.bound or (LEASE - payments.since_renewal()) / 1000 + time.time() - killed
     wait_until(lambda: set(orders) <= set(payments.started(heir)), 20)
-    assert max(payments.started(heir)[order] for order in orders) - killed < payments.bound
+    assert max(payments.started(heir)[order] for order in orders) - killed < bound
 
 
 def main(broker_url: str, store_url: str, namespace: str, journal: str, held: str) -> None:

@@ -17,7 +17,7 @@ from tests.brokers.rabbitmq_server import control
 from tests.servers import RabbitmqServer
 from tests.waiting import wait_until
 
-PATIENCE = 1.0
+PATIENCE = 2.5
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_workers_run_and_acknowledge_while_publishers_are_blocked(house: House, 
             assert_refused(lambda: actor.send(21))
             work.enter_context(house.working())
             wait_until(lambda: set(range(20)) <= set(house.runs()))
-            wait_until(lambda: unacknowledged(house) == 0)
+            wait_until(lambda: unacknowledged(house) == 0, 30)
             assert 20 not in house.runs(), "a worker has to publish it again"
         wait_until(lambda: {20, 21} <= set(house.runs()))
     assert house.runs() == dict.fromkeys(range(22), 1)

@@ -118,8 +118,8 @@ def test_a_call_may_be_due_at_once_or_have_been(house: House) -> None:
 
 def test_a_delay_beyond_the_ladder_goes_round_until_its_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delays, "LONGEST", 255)
-    due = int(time.time() * 1000) + 900
-    house.actor.send_with_options(args=(1,), delay=900)
+    due = int(time.time() * 1000) + 4_000
+    house.actor.send_with_options(args=(1,), delay=4_000)
     with house.working():
         wait_until(lambda: house.starts)
     assert house.starts[0][1] >= due
@@ -129,8 +129,8 @@ def test_a_delay_beyond_the_ladder_goes_round_until_its_time(house: House, monke
 def test_a_worker_holds_nothing_that_a_plain_producer_delays(house: House) -> None:
     plain = StockRabbitmqBroker(url=house.url, confirm_delivery=True, middleware=[])
     with house.working(), contextlib.closing(plain):
-        due = int(time.time() * 1000) + 1_500
-        plain.enqueue(house.actor.message(1), delay=1_500)
+        due = int(time.time() * 1000) + 4_000
+        plain.enqueue(house.actor.message(1), delay=4_000)
         wait_until(lambda: house.hooks.seen[-1:] == [("before_delay_message", (1,))])
         wait_until(lambda: house.broker.get_queue_message_counts(house.queue)[1] > 0)
         with house.channel() as channel:
@@ -151,8 +151,9 @@ def test_the_hooks_of_dramatiq_see_a_delayed_message_as_they_always_did(house: H
 
 def test_what_was_delayed_for_a_queue_that_is_gone_is_kept(house: House) -> None:
     with house.channel() as channel:
-        house.actor.send_with_options(args=(1,), delay=300)
+        house.actor.send_with_options(args=(0,))  # declares the queues
         channel.queue_purge(delays.LOST)
+        house.actor.send_with_options(args=(1,), delay=3_000)
         channel.queue_delete(house.queue)
         body = wait_until(lambda: channel.basic_get(delays.LOST, auto_ack=True)[2])
     assert house.queue.encode() in body

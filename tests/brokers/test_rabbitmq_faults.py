@@ -6,10 +6,12 @@ import contextlib
 import signal
 import threading
 import time
+import urllib.error
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
+import dramatiq
 import pytest
 from dramatiq.errors import BrokerConnectionError
 
@@ -42,11 +44,12 @@ def test_what_a_killed_worker_had_in_flight_runs_within_three_seconds_and_nothin
         house.actor.send_with_options(args=(number,), delay=2_000)
     child = house.child()
     wait_until(lambda: set(range(50, 50 + THREADS)) <= set(house.runs("start")))
-    child.kill()
-    killed = time.time()
-    house.gate.touch()
     with house.working():
-        wait_until(lambda: set(range(50, 50 + THREADS)) <= set(house.runs()), 3)
+        wait_until(lambda: set(range(60, 80)) <= set(house.runs()))  # so it is there when the other one dies
+        child.kill()
+        killed = time.time()
+        house.gate.touch()
+        wait_until(lambda: set(range(50, 50 + THREADS)) <= set(house.runs()))
         wait_until(lambda: len(house.runs()) == 50 + THREADS + 20 + 5)
     assert house.times()[50] - killed < 3
     again = {number for number, count in house.runs("start").items() if count > 1}
@@ -71,28 +74,30 @@ def test_a_frozen_worker_neither_runs_nor_acknowledges_what_others_took_over(hou
     assert house.runs() == {**dict.fromkeys(range(THREADS), 2), **dict.fromkeys(once, 1)}
 
 
-def test_a_worker_whose_connections_are_cut_goes_on_at_once(house: House) -> None:
+def test_a_worker_whose_connections_are_cut_goes_on_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Dramatiq itself looks again after so long only.
+    monkeypatch.setattr(dramatiq.worker, "CONSUMER_RESTART_DELAY_SECS", 60.0)
     with house.working():
         house.send(range(1))
         wait_until(lambda: house.runs()[0] == 1)
         cut_all(house.server)
-        started = time.monotonic()
         house.send(range(1, 2))
         wait_until(lambda: house.runs()[1] == 1)
-    assert time.monotonic() - started < 2.5, "Dramatiq itself looks again after three seconds only"
 
 
 def cut_all(server: RabbitmqServer) -> None:
     """Close every connection from the server's side."""
     wait_until(lambda: len(manage(server, "connections")) >= 3)
     for connection in manage(server, "connections"):
-        manage(server, f"connections/{urllib.parse.quote(connection['name'], safe='')}", "DELETE")
+        with contextlib.suppress(urllib.error.HTTPError):  # one that has just been closed by its client
+            manage(server, f"connections/{urllib.parse.quote(connection['name'], safe='')}", "DELETE")
 
 
 def test_connections_say_whose_they_are(house: House) -> None:
     def names() -> set[str]:
         found = [
-            connection["client_properties"]["connection_name"] for connection in manage(house.server, "connections")
+            connection.get("client_properties", {}).get("connection_name", "")  # of a new one, not all is known yet
+            for connection in manage(house.server, "connections")
         ]
         return {role for name in found if name.startswith("chatbot:") for role in [name.split(":", 3)[3]]}
 
@@ -103,7 +108,7 @@ def test_connections_say_whose_they_are(house: House) -> None:
 
 # --- the server ---
 def test_a_server_that_says_nothing_is_an_error_in_time_and_the_next_message_arrives(house: House) -> None:
-    broker = house.create(confirm_timeout=1.5, heartbeat=0)
+    broker = house.create(confirm_timeout=4, heartbeat=0)
     actor = house.declare(broker)
     actor.send(1)
     house.server.pause()
@@ -115,7 +120,7 @@ def test_a_server_that_says_nothing_is_an_error_in_time_and_the_next_message_arr
         wait_until(lambda: broker.publisher._session is None)
     finally:
         house.server.resume()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 8
     house.actor.send(3)
     with house.working():
         wait_until(lambda: {1, 3} <= set(house.runs()))
@@ -155,7 +160,7 @@ def test_a_server_killed_under_load_has_every_message_that_it_confirmed(house: H
     house.server.kill()
     before = len(confirmed)
     house.server.start()
-    wait_until(lambda: len(confirmed) > before + 20)
+    wait_until(lambda: len(confirmed) > before + 20, 30)
     stop.set()
     for producer in producers:
         producer.join()

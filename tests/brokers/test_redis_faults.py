@@ -28,8 +28,14 @@ def server(request: pytest.FixtureRequest, private_redis: NewRedis) -> RedisServ
 
 
 @pytest.fixture
-def crew(server: RedisServer, tmp_path: Path) -> Iterator[Crew]:
-    with Crew(server.url, tmp_path) as crew:
+def lease() -> float:
+    """After how many seconds others take over; a test may choose."""
+    return LEASE
+
+
+@pytest.fixture
+def crew(server: RedisServer, tmp_path: Path, lease: float) -> Iterator[Crew]:
+    with Crew(server.url, tmp_path, lease=lease) as crew:
         yield crew
 
 
@@ -90,13 +96,13 @@ def test_delays_outlive_an_outage_and_end_at_their_time(server: RedisServer, cre
     for number in range(20):
         crew.send(number, delay=int(1000 * (due - time.time())))
     for number in range(20, 40):  # due during the outage
-        crew.send(number, delay=500)
+        crew.send(number, delay=int(1000 * (due - 2 - time.time())))
     server.kill()
     time.sleep(outage)
     server.start()
-    wait_until(lambda: set(range(20, 40)) <= set(crew.journal.numbers("done")), 5)
-    if time.time() < due:
-        assert not set(range(20)) & set(crew.journal.numbers("started"))
+    wait_until(lambda: set(range(20, 40)) <= set(crew.journal.numbers("done")))
+    early = set(range(20)) & set(crew.journal.numbers("started"))
+    assert not early or time.time() >= due
     assert_all_done(crew)
     assert crew.journal.repeated() == []
 
@@ -113,6 +119,7 @@ def test_a_server_that_hangs_loses_nothing(server: RedisServer, crew: Crew, load
     assert_all_done(crew)
 
 
+@pytest.mark.parametrize("lease", [7.0])  # nobody takes over from a worker that was only slow
 def test_connections_that_break_lose_and_repeat_nothing(server: RedisServer, crew: Crew, load: Load) -> None:
     crew.hire()
     crew.hire()
@@ -142,7 +149,7 @@ MESSAGES = range(24)
 def hold(crew: Crew, process: Any) -> None:
     """Let a worker have four messages in its threads and some in its memory, and leave as many for another one."""
     for number in MESSAGES:
-        crew.send(number, ms=500)
+        crew.send(number, ms=1_000)
     held = f"dramatiq:__acks__.{crew.broker_id(process)}.work"
     wait_until(lambda: crew.busy(process, 4) and crew.broker.client.scard(held) >= 6)
 
@@ -154,7 +161,7 @@ def test_what_a_killed_worker_held_is_run_by_another_within_a_lease(crew: Crew) 
     killed = time.monotonic()
     abandoned = {n for what, n, pid in crew.journal.lines() if what == "started"} - set(crew.journal.numbers("done"))
     wait_until(lambda: {n for what, n, pid in crew.journal.lines() if pid == survivor.pid} >= abandoned, 10)
-    assert time.monotonic() - killed < 5 * LEASE
+    assert time.monotonic() - killed < 10 * LEASE
     assert_all_done(crew)
 
 
@@ -212,5 +219,5 @@ def test_with_the_defaults_work_is_resumed_within_ten_seconds(server: RedisServe
         hold(crew, first)
         os.kill(first.pid, signal.SIGKILL)
         killed = time.monotonic()
-        assert_all_done(crew, 15)
-        assert time.monotonic() - killed < 10 + 3 * 0.5  # and the time that some rounds of messages take
+        assert_all_done(crew, 20)
+        assert time.monotonic() - killed < 10 + 3 * 1  # and the time that some rounds of messages take

@@ -33,8 +33,14 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def channel(service: Service) -> Iterator[Channel]:
-    _, made = create("generic", {"secret": SECRET, "outbound_url": service.url, "timeout_s": "0.5"})
+def patience() -> str:
+    """s in which an answer is to come."""
+    return "30"
+
+
+@pytest.fixture
+def channel(service: Service, patience: str) -> Iterator[Channel]:
+    _, made = create("generic", {"secret": SECRET, "outbound_url": service.url, "timeout_s": patience})
     yield made
     made.close()
 
@@ -220,6 +226,7 @@ def test_a_refused_reply_says_whether_to_repeat_it(
         channel.send(REPLY)
 
 
+@pytest.mark.parametrize("patience", ["0.5"])
 def test_a_reply_without_answer_is_ambiguous(channel: Channel, service: Service) -> None:
     service.open_gate.clear()
     with pytest.raises(Ambiguous):

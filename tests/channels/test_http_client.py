@@ -16,6 +16,7 @@ import pytest
 from chatbot import http_client
 from chatbot.errors import Ambiguous, Permanent, Transient
 from tests.responders.server import Service, serve
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -25,8 +26,14 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    connections = http_client.Connections(timeout_s=0.5)
+def patience() -> float:
+    """s in which an answer is to come."""
+    return 30
+
+
+@pytest.fixture
+def client(patience: float) -> Iterator[httpx.Client]:
+    connections = http_client.Connections(timeout_s=patience)
     yield connections.client()
     connections.close()
 
@@ -74,10 +81,12 @@ def test_a_peer_that_is_not_there_is_transient_because_nothing_was_sent(client: 
     assert not isinstance(caught.value, Ambiguous)
 
 
+@pytest.mark.parametrize("patience", [0.5])
 def test_a_peer_that_does_not_answer_leaves_the_outcome_unknown(service: Service, client: httpx.Client) -> None:
     service.open_gate.clear()
     with pytest.raises(Ambiguous, match="ReadTimeout"):
         post(client, service.url)
+    wait_until(lambda: service.asked)
     assert len(service.asked) == 1
 
 
@@ -89,6 +98,7 @@ def test_a_connection_that_breaks_after_sending_leaves_the_outcome_unknown(
         post(client, service.url)
 
 
+@pytest.mark.parametrize("patience", [2])
 def test_an_answer_that_drips_is_given_up_when_the_time_is_over(client: httpx.Client) -> None:
     class Dripping(Service):
         def answer(self, handler: BaseHTTPRequestHandler) -> None:

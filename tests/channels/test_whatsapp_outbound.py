@@ -25,9 +25,15 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def channel(service: Service) -> Iterator[Channel]:
+def patience() -> str:
+    """s in which an answer is to come."""
+    return "30"
+
+
+@pytest.fixture
+def channel(service: Service, patience: str) -> Iterator[Channel]:
     graph_url = service.url.removesuffix("/reply") + "/v23.0/"
-    _, made = create("whatsapp", SETTINGS | {"graph_url": graph_url, "timeout_s": "0.5"})
+    _, made = create("whatsapp", SETTINGS | {"graph_url": graph_url, "timeout_s": patience})
     yield made
     made.close()
 
@@ -166,6 +172,7 @@ def test_what_meta_calls_transient_is(channel: Channel, service: Service) -> Non
         channel.send(reply())
 
 
+@pytest.mark.parametrize("patience", ["0.5"])
 def test_a_send_without_answer_is_ambiguous(channel: Channel, service: Service) -> None:
     service.open_gate.clear()
     with pytest.raises(Ambiguous):

@@ -20,7 +20,7 @@ def test_nothing_is_lost_doubled_or_reordered_while_what_matters_most_dies(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     faults = ("worker killed", "store killed", "web killed", "queues deleted", "store cut off")
-    assert chaos(Options(conversations=20, seconds=5, faults=faults, json=True)) == 0
+    assert chaos(Options(conversations=20, seconds=9, faults=faults, json=True)) == 0
     report = msgspec.json.decode(capsys.readouterr().out, type=Report)
     kept_every_promise(report)
     assert set(report.faults) <= set(faults)

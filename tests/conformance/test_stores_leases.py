@@ -8,7 +8,7 @@ from tests.conformance.ledgers import GRACE, LEASE, Ledger
 
 URGENT = {"wait": 0, "max_wait": 0}
 #: Real time may pass too: what is "not yet" leaves this much.
-SLACK = 1_500
+SLACK = 2_400
 
 
 # --- leases ---
@@ -167,7 +167,7 @@ def test_a_pump_is_woken_by_a_window_that_is_due_before_all_others(ledger: Ledge
     ledger.store.sleep(3_000)
     ledger.offer("1", key="turn/b", wait=1_000)
     ledger.store.sleep(3_000)
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 3
 
 
 def test_a_pump_is_not_woken_for_what_is_due_later_than_what_it_knows(ledger: Ledger) -> None:
@@ -186,7 +186,7 @@ def test_a_suspicion_wakes_a_pump(ledger: Ledger) -> None:
     ledger.begin(check, "w2", grace=GRACE)
     before = time.monotonic()
     ledger.store.sleep(3_000)
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 3
 
 
 def test_who_goes_away_wakes_one_that_sleeps(ledger: Ledger) -> None:
@@ -194,7 +194,7 @@ def test_who_goes_away_wakes_one_that_sleeps(ledger: Ledger) -> None:
     ledger.store.wake()
     before = time.monotonic()
     ledger.store.sleep(3_000)
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 3
     before = time.monotonic()
     ledger.store.sleep(200)
     assert time.monotonic() - before >= 0.19

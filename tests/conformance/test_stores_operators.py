@@ -145,4 +145,4 @@ def test_an_operator_sees_who_runs_what_and_what_waits(ledger: Ledger) -> None:
     seen = ledger.store.inspect("turn/a")
     assert (seen.epoch, seen.owner, seen.size, seen.buffered, seen.fails, seen.lost) == (check.epoch, "w3", 2, 1, 1, 1)
     assert seen.due_in is not None
-    assert LEASE - 1_000 < seen.due_in <= LEASE
+    assert LEASE - 2_400 < seen.due_in <= LEASE

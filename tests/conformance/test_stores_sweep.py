@@ -64,11 +64,11 @@ def test_a_survey_tells_when_the_first_key_is_due_and_for_how_long_it_has_been(l
     ledger.offer("1", key="turn/later")
     due_in = survey(ledger).oldest_due_in
     assert due_in is not None
-    assert 14_000 < due_in <= 15_000
+    assert 12_000 < due_in <= 15_000
     ledger.advance(20_000)
     overdue = survey(ledger).oldest_due_in
     assert overdue is not None
-    assert -6_000 < overdue <= -5_000
+    assert -8_000 < overdue <= -5_000
 
 
 # --- mend ---
@@ -80,7 +80,7 @@ def test_mending_a_sound_ledger_changes_nothing(ledger: Ledger) -> None:
     after = ledger.store.inspect("turn/a").due_in
     assert before is not None
     assert after is not None
-    assert 0 <= before - after < 1_000
+    assert 0 <= before - after < 3_000
 
 
 def test_an_overlooked_window_is_answered_when_it_is_due_and_no_earlier(ledger: Ledger) -> None:

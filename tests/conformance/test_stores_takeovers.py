@@ -10,7 +10,7 @@ from tests.conformance.ledgers import AGAIN, LEASE, PUBLISH_LEASE, Ledger
 
 URGENT: dict[str, Any] = {"wait": 0, "max_wait": 0}
 #: Real time may pass too: what is "not yet" leaves this much.
-SLACK = 1_500
+SLACK = 2_400
 
 
 def orphan(ledger: Ledger) -> ClaimCheck:

@@ -56,7 +56,7 @@ def _wander(walk: Walk, ledger: Ledger, seconds: float = 3.0, at_most: float = 1
         walk.step()
 
 
-def _drain(walk: Walk, ledger: Ledger, seconds: float = 10.0) -> None:
+def _drain(walk: Walk, ledger: Ledger, seconds: float = 30.0) -> None:
     """Without new items, what is open completes."""
     walk.draining = True
     end = time.monotonic() + seconds

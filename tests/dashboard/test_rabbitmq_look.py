@@ -111,7 +111,7 @@ def test_removing_many_dead_letters_counts_few_deliveries_of_the_others(
 
 def test_the_management_api_counts_and_names_workers(managed: House, look_at: Callable[[House], Dashboard]) -> None:
     go_on = threading.Event()
-    managed.actor.fn = lambda what: go_on.wait(30)
+    managed.actor.fn = lambda what: go_on.wait(90)
     managed.actor.send("a chair")
     managed.actor.send_with_options(args=("a table",), delay=600_000)
     dashboard = look_at(managed)

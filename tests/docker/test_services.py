@@ -60,7 +60,7 @@ def place(directory: Path, partners: Partners) -> dict[str, str]:
     chosen = {
         "CHATBOT_RESPONDER": f"{partners.url}/respond",
         "CHATBOT_GENERIC_OUTBOUND_URL": f"{partners.url}/replies",
-        "CHATBOT_DEBOUNCE_WAIT_MS": "600",
+        "CHATBOT_DEBOUNCE_WAIT_MS": "2000",
     }
     settings = (ROOT / "docker" / "env.production").read_text()
     (directory / ".env").write_text(settings + "".join(f"{name}={value}\n" for name, value in chosen.items()))

@@ -19,8 +19,8 @@ from tests.waiting import wait_until
 
 #: Of the project what commands of the pages read. Files that they write are the place's own.
 PARTS = ("chatbot", "docker", "docs", "tests", "compose.redis.yml", "compose.rabbitmq.yml")
-#: Bursts end sooner than anybody types, so that pages do not take minutes.
-SOON = {"CHATBOT_DEBOUNCE_WAIT_MS": "300", "CHATBOT_DEBOUNCE_MAX_WAIT_MS": "3000"}
+#: Bursts end soon, so that pages do not take minutes, but not while a busy machine still plays them.
+SOON = {"CHATBOT_DEBOUNCE_WAIT_MS": "1500", "CHATBOT_DEBOUNCE_MAX_WAIT_MS": "5000"}
 #: What is in .venv/bin. What the pages call 127.0.0.1:8000, which some commands need not be told, is elsewhere here.
 COMMANDS = {
     "python": '#!/bin/sh\nexec "{}" "$@"\n',

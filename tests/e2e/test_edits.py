@@ -24,7 +24,7 @@ def house(private_redis: Callable[..., Any]) -> Iterator[Deployment]:
         "CHATBOT_WHATSAPP_APP_SECRET": "an app secret",
         "CHATBOT_WHATSAPP_VERIFY_TOKEN": "a verify token",
         "CHATBOT_WHATSAPP_ACCESS_TOKEN": "an access token",
-        "CHATBOT_DEBOUNCE_WAIT_MS": "1200",
+        "CHATBOT_DEBOUNCE_WAIT_MS": "3500",
     }
     with deployed(server, server, **settings) as deployment:
         deployment.settings["CHATBOT_WHATSAPP_GRAPH_URL"] = deployment.partners.url

@@ -22,13 +22,14 @@ def test_bursts_on_a_cluster_outlive_one_of_its_masters(private_redis: NewRedis)
     for master in list(store.nodes):
         store.add_replica(master, private_redis(None, *CLUSTERED))
     broker = private_redis()
-    with deployed(broker, broker, CHATBOT_STORE_URL=store.url, CHATBOT_STORE_REPLICAS="1") as house:
+    patience = {"CHATBOT_DEBOUNCE_WAIT_MS": "5000", "CHATBOT_DEBOUNCE_MAX_WAIT_MS": "30000"}
+    with deployed(broker, broker, CHATBOT_STORE_URL=store.url, CHATBOT_STORE_REPLICAS="1", **patience) as house:
         house.start_web()
         house.start_worker("--processes", "2", "--threads", "4")
         for number in range(3):
             for conversation in CONVERSATIONS:
                 house.post(message(conversation, number)).raise_for_status()
-        wait_until(lambda: len(house.partners.received) >= 30, 20)
+        wait_until(lambda: len(house.partners.received) >= 30, 40)
         assert [texts(turn) for turn in house.partners.asked] == [[f"line {n}" for n in range(3)]] * 30
 
         for conversation in CONVERSATIONS:

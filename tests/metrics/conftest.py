@@ -27,6 +27,6 @@ def numbers(meters: Meters) -> Callable[[], Numbers]:
 @pytest.fixture
 def house(meters: Meters) -> Iterator[House]:
     store, counting = TroubledStore(), Counting(meters)
-    made = memory_house(store, [counting, *guarded_stack(store, again=500, observers=[counting])])
+    made = memory_house(store, [counting, *guarded_stack(store, again=5_000, observers=[counting])])
     yield made
     made.close()

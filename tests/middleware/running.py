@@ -9,10 +9,11 @@ from contextlib import suppress
 from typing import Any
 
 import dramatiq
+from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
 from dramatiq.brokers import stub
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
-from dramatiq.middleware import GroupCallbacks, Middleware
+from dramatiq.middleware import AsyncIO, GroupCallbacks, Middleware
 from dramatiq.rate_limits.backends import StubBackend as StubBarriers
 from dramatiq.results import ResultMissing, Results
 from dramatiq.results.backends import StubBackend
@@ -28,6 +29,15 @@ from tests.waiting import wait_until
 NUMBERS = itertools.count()
 #: Retries of plain actors come soon in tests, ms.
 QUICK = {"min_backoff": 1, "max_backoff": 5}
+
+
+class PatientAsyncIO(AsyncIO):
+    """Dramatiq's own does without an event loop that has not begun within a second, as on a busy machine."""
+
+    def before_worker_boot(self, broker: Any, worker: Any) -> None:
+        loop = EventLoopThread(self.logger)
+        loop.start()
+        set_event_loop_thread(loop)
 
 
 def by_letter(item: str) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 
 import dramatiq
 import pytest
-from dramatiq.middleware import AsyncIO, TimeLimitExceeded
+from dramatiq.middleware import TimeLimitExceeded
 
 from chatbot.errors import LeaseLost
 from chatbot.middleware import Deduplicated, Idempotent, Retries, current_turn, guards, once, steps, turns
-from tests.middleware.running import House, TroubledStore, window
+from tests.middleware.running import House, PatientAsyncIO, TroubledStore, window
 from tests.waiting import wait_until
 
 
@@ -68,7 +68,7 @@ def test_an_actor_that_calls_itself_is_guarded_once(house: House) -> None:
 
 def test_async_actors_see_their_turn(new_house: Callable[..., House]) -> None:
     store = TroubledStore()
-    house = new_house(store, [AsyncIO(), Retries(), *guards(store)])
+    house = new_house(store, [PatientAsyncIO(), Retries(), *guards(store)])
     seen: list[object] = []
 
     async def collect(items: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,9 @@ import pytest
 
 from chatbot.errors import PolicyInvalid
 from chatbot.middleware import Debounced, Idempotent, current_turn
-from tests.middleware.running import House, by_letter, window
+from chatbot.middleware.pump import Pump
+from chatbot.stores.memory import ManualClock
+from tests.middleware.running import House, TroubledStore, by_letter, window
 from tests.waiting import wait_until
 
 
@@ -26,7 +28,7 @@ def collector(runs: list[list[str]]) -> Any:
 
 def test_a_burst_is_one_run_with_the_items_in_order(house: House) -> None:
     runs: list[list[str]] = []
-    actor = house.declare(collector(runs), debounced=window(wait=150))
+    actor = house.declare(collector(runs), debounced=window(wait=2_500))
     house.work()
     for i in range(5):
         actor.send(f"a{i}")
@@ -45,27 +47,29 @@ def test_a_call_with_the_id_of_another_is_no_second_item(house: House) -> None:
     assert runs == [["a1", "a2"]]
 
 
-def test_the_wait_is_measured_from_the_last_call(memory: House) -> None:
-    started: list[float] = []
-    actor = memory.declare(lambda items: started.append(time.time()), debounced=window(wait=120), actor_name="timed")
-    memory.work()
-    sent = []
+def published(house: House, clock: ManualClock, pause: int) -> int:
+    """Return how many runs have been published when `pause` ms have passed."""
+    clock.advance(pause)
+    Pump(house.broker, house.store).step()
+    return int(house.broker.published)
+
+
+def test_the_wait_is_measured_from_the_last_call(new_house: Callable[..., House]) -> None:
+    house = new_house(TroubledStore(clock=(clock := ManualClock())))
+    actor = house.declare(collector([]), debounced=window(wait=120))
     for i in range(6):
         actor.send(f"a{i}")
-        sent.append(time.time())
-        time.sleep(0.03)  # the pace of somebody who types
-    memory.settled(actor)
-    assert started[0] - sent[-1] >= 0.115
-    assert len(started) == 1
+        assert published(house, clock, 119) == 0
+    assert published(house, clock, 1) == 1
 
 
-def test_a_burst_without_an_end_runs_after_max_wait(memory: House) -> None:
-    runs: list[list[str]] = []
-    actor = memory.declare(collector(runs), debounced=window(wait=150, max_wait=300))
-    memory.work()
-    actor.send("a")
-    wait_until(lambda: actor.send("a") and runs, timeout=8)
-    assert len(runs[0]) > 1
+def test_a_burst_without_an_end_runs_after_max_wait(new_house: Callable[..., House]) -> None:
+    house = new_house(TroubledStore(clock=(clock := ManualClock())))
+    actor = house.declare(collector(runs := []), debounced=window(wait=150, max_wait=300))
+    assert [actor.send("a") and published(house, clock, 100) for _ in range(3)] == [0, 0, 1]
+    house.work()
+    house.settled(actor)
+    assert runs == [["a", "a", "a"]]
 
 
 @pytest.mark.parametrize("full", [{"max_items": 2}, {"max_bytes": 8}], ids=["items", "bytes"])
@@ -90,12 +94,12 @@ def test_a_message_may_override_single_fields(house: House, override: dict[str, 
     assert runs == [["a1", "a2"]]
 
 
-def test_a_message_may_bound_a_burst_without_an_end(memory: House) -> None:
-    runs: list[list[str]] = []
-    actor = memory.declare(collector(runs), debounced=window(wait=300, max_wait=60_000))
-    memory.work()
-    wait_until(lambda: actor.send_with_options(args=("a",), debounced={"max_wait": 500}) and runs, interval=0.05)
-    assert len(runs[0]) > 1
+def test_a_message_may_bound_a_burst_without_an_end(new_house: Callable[..., House]) -> None:
+    house = new_house(TroubledStore(clock=(clock := ManualClock())))
+    actor = house.declare(collector([]), debounced=window(wait=300, max_wait=60_000))
+    for due in (0, 0, 1):
+        actor.send_with_options(args=("a",), debounced={"max_wait": 500})
+        assert published(house, clock, 200) == due
 
 
 @pytest.mark.parametrize("override", [{"wait": -1}, {"max_wait": 1}, {"max_items": 0}, {"wat": 1}, {"on_running": "x"}])

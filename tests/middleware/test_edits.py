@@ -125,7 +125,7 @@ def test_an_edit_that_does_not_fit_changes_nothing(memory: House) -> None:
 
 
 def test_an_edit_does_not_prolong_the_wait(house: House) -> None:
-    collector = Collector(house, wait=500, max_wait=60_000)
+    collector = Collector(house, wait=2_500, max_wait=60_000)
     house.work()
     collector.send("1")
     wait_until(lambda: amend(collector.actor, "a", "m1", says("edited")) and collector.runs, interval=0.05)

@@ -65,14 +65,17 @@ def test_a_failed_turn_is_tried_again_with_the_same_members_and_id(house: House)
     assert failing.done == ["a1", "a2"]
 
 
-def test_arrivals_during_a_back_off_do_not_join_the_failed_turn(memory: House) -> None:
+def test_arrivals_during_a_back_off_do_not_join_the_failed_turn(new_house: Callable[..., House]) -> None:
+    house = new_house(TroubledStore(clock=(clock := ManualClock())))
     failing = Failing(lambda turn: ValueError() if turn.attempt == 1 and turn.items[0] == "a1" else None)
-    actor = memory.declare(failing.collect, debounced=window(wait=0, backoff=300, max_backoff=300))
-    memory.work()
+    actor = house.declare(failing.collect, debounced=window(wait=0, backoff=300, max_backoff=300))
+    house.work()
     actor.send("a1")
-    wait_until(lambda: memory.state(actor) == "backing off")
+    wait_until(lambda: house.state(actor) == "backing off")
     actor.send("a2")
-    memory.settled(actor)
+    clock.advance(300)
+    house.store.wake()
+    house.settled(actor)
     assert [list(turn.items) for turn in failing.attempts] == [["a1"], ["a1"], ["a2"]]
 
 

@@ -101,7 +101,8 @@ def test_a_call_of_a_producer_without_guards_joins_its_window_when_it_arrives(
 ) -> None:
     house = new_house(kind=StubBroker) if kind == "foreign" else new_house()
     runs: list[list[str]] = []
-    actor = house.declare(lambda items: runs.append(items), actor_name="d", debounced=window(wait=300))
+    policy = window(wait=60_000, max_wait=60_000, max_items=2)
+    actor = house.declare(lambda items: runs.append(items), actor_name="d", debounced=policy)
     for item in ("a1", "a2"):
         plain_producer(house, actor, item, delay=delay)
     house.work()

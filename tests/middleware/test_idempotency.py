@@ -67,7 +67,7 @@ def test_keys_of_other_actors_and_guarantees_are_other_keys(memory: House) -> No
 
 
 def test_a_duplicate_waits_for_the_run_without_spending_a_retry(house: House) -> None:
-    work = Work(house, Idempotent(key="{order}", lease=300), max_retries=0)
+    work = Work(house, Idempotent(key="{order}", lease=2_500), max_retries=0)
     work.gate.clear()
     house.work()
     first = work.actor.send("o1")
@@ -282,12 +282,12 @@ def test_a_key_that_could_not_be_released_is_free_when_its_lease_ends(memory: Ho
 
 # --- leases ---
 def test_a_run_keeps_its_key_for_longer_than_its_lease(house: House) -> None:
-    work = Work(house, Idempotent(key="{order}", lease=200))
+    work = Work(house, Idempotent(key="{order}", lease=2_500))
     work.gate.clear()
     house.work()
     first, second = work.actor.send("o1"), work.actor.send("o1")
     work.inside()
-    time.sleep(0.5)  # more than two leases
+    time.sleep(3)  # more than a lease
     work.gate.set()
     assert [house.result(first), house.result(second)] == ["o1 #1"] * 2
 

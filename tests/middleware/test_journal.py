@@ -107,11 +107,11 @@ def test_an_event_is_dated_when_it_happened_not_when_it_was_written(monkeypatch:
     store = MemoryStore(clock=clock)
     journal = Journal(store)
     monkeypatch.setattr(journal, "_start", lambda: None)
-    begin = clock() // 1000
+    begin, then = clock() // 1000, module.time.monotonic()
+    monkeypatch.setattr(module.time, "monotonic", lambda: then)
     decide(journal)
     clock.advance(700)
-    later = module.time.monotonic() + 0.7
-    monkeypatch.setattr(module.time, "monotonic", lambda: later)
+    monkeypatch.setattr(module.time, "monotonic", lambda: then + 0.7)
     journal.flush()
     (only,) = happened(store, subject="a")
     assert abs(only.at - begin) < 100
@@ -144,7 +144,7 @@ def test_an_error_that_cannot_be_read_is_noted_nevertheless() -> None:
 def journaled() -> House:
     """A house whose guards write a journal."""
     store = MemoryStore()
-    house = memory_house(store, guarded_stack(store, again=500, observers=[Journal(store)]))
+    house = memory_house(store, guarded_stack(store, observers=[Journal(store)]))
     yield house
     house.close()
 
@@ -154,9 +154,9 @@ def test_a_burst_leaves_its_decisions_its_turn_and_its_end(journaled: House) -> 
         pass
 
     actor = journaled.declare(turn, debounced=window())
-    journaled.work()
     for item in ("a1", "a2"):
         actor.send(item)
+    journaled.work()
     journaled.settled(actor)
     wait_until(lambda: "ended" in [one.event.what for one in happened(journaled.store, subject="a")])
     told = [one.event for one in happened(journaled.store, subject="a")]

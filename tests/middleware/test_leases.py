@@ -16,15 +16,16 @@ from chatbot.errors import LeaseLost, Permanent, StoreUnavailable
 from chatbot.middleware import Idempotent, current_turn
 from chatbot.middleware.leases import Heartbeat
 from chatbot.stores.base import Lease
+from chatbot.stores.memory import ManualClock
 from tests.middleware.running import House, TroubledStore, memory_house, window
 from tests.waiting import wait_until
 
 
 class Renewing(TroubledStore):
-    """Remembers which leases were renewed together."""
+    """Remembers which leases were renewed together; none of them lapses."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(clock=ManualClock())
         self.renewed: list[list[str]] = []
 
     def renew(self, leases: Sequence[Lease], lease: int) -> list[bool]:
@@ -74,7 +75,7 @@ def test_each_length_has_its_own_pace() -> None:
 
 @pytest.mark.parametrize("trouble", ["down", "mute"])
 def test_the_heartbeat_survives_a_store_that_is_down(trouble: str) -> None:
-    store = TroubledStore()
+    store = TroubledStore(clock=ManualClock())
     heartbeat = Heartbeat(store)
     with heartbeat.holding(claimed(store, "k", 500), 500, time.monotonic()) as held:
         getattr(store, trouble).add("renew")
@@ -215,7 +216,7 @@ def test_a_forked_process_does_not_keep_the_leases_of_its_parent() -> None:
 
 
 def test_a_run_that_lasts_longer_than_its_lease_keeps_its_turn(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatbot.middleware.runner.LEASE", 300)
+    monkeypatch.setattr("chatbot.middleware.runner.LEASE", 2_500)
     open_, runs = threading.Event(), []
 
     def collect(items: list[str]) -> None:
@@ -226,7 +227,7 @@ def test_a_run_that_lasts_longer_than_its_lease_keeps_its_turn(house: House, mon
     house.work()
     actor.send("a1")
     wait_until(lambda: runs)
-    time.sleep(0.9)  # three leases
+    time.sleep(3)  # more than a lease
     open_.set()
     house.settled(actor)
     assert len(runs) == 1

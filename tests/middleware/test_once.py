@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from dramatiq.middleware import AsyncIO
 
 from chatbot.errors import LeaseLost
 from chatbot.middleware import Idempotent, once, once_async
 from chatbot.stores.base import Claim
 from chatbot.stores.memory import ManualClock
-from tests.middleware.running import House, TroubledStore, window
+from tests.middleware.running import House, PatientAsyncIO, TroubledStore, window
 from tests.waiting import wait_until
 
 
@@ -145,7 +144,7 @@ class AsyncSteps(Steps):
 
 @pytest.mark.parametrize("policy", [{"debounced": window(wait=0)}, {"idempotent": Idempotent(key="{items}")}])
 def test_an_asynchronous_step_is_taken_once_over_all_attempts(house: House, policy: dict[str, Any]) -> None:
-    house.broker.add_middleware(AsyncIO())
+    house.broker.add_middleware(PatientAsyncIO())
     steps = AsyncSteps(failures=2)
     actor = house.declare(steps.take_async, **policy)
     house.work()
@@ -155,7 +154,7 @@ def test_an_asynchronous_step_is_taken_once_over_all_attempts(house: House, poli
 
 
 def test_an_asynchronous_step_that_failed_is_taken_again(memory: House) -> None:
-    memory.broker.add_middleware(AsyncIO())
+    memory.broker.add_middleware(PatientAsyncIO())
     tried: list[int] = []
     seen: list[int] = []
 
@@ -191,7 +190,7 @@ class WatchedStore(TroubledStore):
 def test_the_event_loop_does_not_wait_for_the_store(new_house: Callable[..., House]) -> None:
     store = WatchedStore()
     house = new_house(store)
-    house.broker.add_middleware(AsyncIO())
+    house.broker.add_middleware(PatientAsyncIO())
     loops: list[int] = []
 
     async def run(items: list[str]) -> None:

@@ -17,10 +17,16 @@ from chatbot.errors import SignatureInvalid
 from tests.e2e.partners import SECRET
 from tests.operations.simulating import WAIT_MS
 
+#: Messages of a burst that is whole.
+WHOLE = 4
+#: s from its last message to its reply.
+SOON = 0.1
+
 
 @dataclass
 class BadService:
-    """It answers a burst with its lines, after its quiet time. What it does badly:
+    """It answers a burst with its lines, as soon as it is whole, or else after its quiet time: no pause of a busy
+    machine splits one. What it does badly:
 
     `drop`: one conversation gets no reply. `double`: one reply is sent twice. `split`: each message is a turn.
     `swap`: the second of two replies comes first. `shuffle`: a turn's messages are in the wrong order.
@@ -38,7 +44,8 @@ class BadService:
         self._lock = threading.RLock()
         self._open: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._timers: dict[str, threading.Timer] = {}
-        self._seen: set[tuple[str, str]] = set()
+        self.seen: set[tuple[str, str]] = set()
+        self._forgotten: set[str] = set()
         self._turns = 0
 
     def take(self, message: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -48,15 +55,21 @@ class BadService:
             if self.fault == "deaf" or (self.fault == "refuse" and self.delivered % 2):
                 return 503, {"detail": "not now"}
             name, key = message["conversation_id"], (message["conversation_id"], message["message_id"])
-            if key in self._seen:
+            if key in self.seen:
                 return 200, {"accepted": 0, "duplicates": 1}
-            self._seen.add(key)
+            self.seen.add(key)
             self._open[name].append(message)
             if name in self._timers:
                 self._timers[name].cancel()
-            self._timers[name] = threading.Timer(WAIT_MS / 1000, self._answer, (name,))
+            self._timers[name] = threading.Timer(self._quiet(name), self._answer, (name,))
             self._timers[name].start()
             return 200, {"accepted": 1, "duplicates": 0}
+
+    def _quiet(self, name: str) -> float:
+        """Return the s to wait for another message. One that forgets must not do so before all repeats have come."""
+        if self.fault == "forget":
+            return SOON if name in self._forgotten else WAIT_MS / 1000
+        return SOON if len(self._open[name]) == WHOLE else WAIT_MS / 1000
 
     def stop(self) -> None:
         with self._lock:
@@ -68,7 +81,8 @@ class BadService:
             lines = [message["text"] for message in self._open.pop(name, [])]
             chosen = name.endswith("-1")
             if self.fault == "forget" and chosen:
-                self._seen = {key for key in self._seen if key[0] != name}
+                self._forgotten.add(name)
+                self.seen = {key for key in self.seen if key[0] != name}
             if self.fault == "drop" and chosen:
                 return
             if self.fault == "lose" and chosen:

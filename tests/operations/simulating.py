@@ -19,9 +19,9 @@ from chatbot.cli import main
 from tests.e2e.partners import SECRET
 
 #: The service's quiet time in these tests, in ms: long enough for a busy machine to play a burst in it.
-WAIT_MS = 600
+WAIT_MS = 1_500
 #: 3 conversations of 4 messages, quickly.
-QUICKLY = ("--messages", "4", "--rate", "150", "--timeout", "15", "--pause", "0.8")
+QUICKLY = ("--messages", "4", "--rate", "150", "--timeout", "15", "--pause", "1.6")
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,16 @@ from typing import IO
 import pytest
 
 from tests.operations.bad_service import BadService, bad_service
-from tests.operations.simulating import Ran, simulate, start
+from tests.operations.simulating import QUICKLY, Ran, simulate, start
 from tests.waiting import wait_until
 
-IMPATIENT = ("--messages", "4", "--rate", "150", "--timeout", "2", "--pause", "0.8")
+IMPATIENT = ("--messages", "4", "--rate", "150", "--timeout", "2", "--pause", "1.6")
 
 
 def run(fault: str, *arguments: str, words: str = "echo") -> Ran:
     with bad_service(fault, words) as service:
-        return simulate(service.url, *arguments, quickly=IMPATIENT)
+        # Only who waits for what never comes need be impatient.
+        return simulate(service.url, *arguments, quickly=IMPATIENT if fault in ("drop", "lose", "deaf") else QUICKLY)
 
 
 @pytest.mark.parametrize("words", ["echo", "own", "halves"])
@@ -126,9 +127,9 @@ def test_the_same_seed_plays_the_same_deliveries() -> None:
 def test_ctrl_c_prints_what_is_known_so_far(tmp_path: Path) -> None:
     with bad_service("drop") as service:
         process = start(service.url, "--json", cwd=tmp_path)
-        wait_until(lambda: len(service.replies) >= 2, 30)
+        wait_until(lambda: len(service.replies) >= 2 and len(service.seen) == 12, 30)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=30)
         ran = Ran(process.returncode, out, err)
     assert ran.status == 1
     assert ran.report["interrupted"]
@@ -149,7 +150,7 @@ def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
         process = start(service.url, "--json", cwd=tmp_path, stderr=theirs)
         os.close(theirs)
         shown = b"".join(_until_closed(terminal)).decode()
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=30)
     assert "[######" in shown
     assert "all answered" in shown
     assert Ran(process.returncode, out, "").report["ok"]
@@ -177,7 +178,7 @@ def _refused(service: BadService | None, *arguments: str, **settings: str) -> Ra
         (("--channel", "whatsapp", "--secret", "s"), {}, "no channel whatsapp: start it with CHATBOT_CHANNELS"),
         (("--channel", "whatsapp"), {}, "start `chatbot dev` first, in this folder, or give --secret"),
         (("--rate", "1"), {}, "give at least --rate"),
-        (("--pause", "0.5"), {}, "--pause 0.5 is not longer than the service's quiet time of 0.6 s"),
+        (("--pause", "0.5"), {}, "--pause 0.5 is not longer than the service's quiet time of 1.5 s"),
         (("--messages", "9"), {"CHATBOT_DEBOUNCE_MAX_MESSAGES": "8"}, "give at most that many"),
         ((), {"CHATBOT_DEBOUNCE_WAIT_MS": "soon"}, "give the number that the service has"),
         ((), {"CHATBOT_DEBOUNCE_WAIT_MS": "0"}, "there is nothing to simulate"),

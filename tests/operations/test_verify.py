@@ -29,7 +29,7 @@ from tests.operations.test_forget import everything
 from tests.servers import RedisServer, free_port
 
 #: ms. The quiet time of these services: long enough for a busy machine to deliver the burst in it.
-WAIT_MS = "500"
+WAIT_MS = "2000"
 
 
 def refuse(turn: TurnRequest) -> str:
@@ -145,8 +145,8 @@ def test_without_the_store_it_says_what_answers_do_not_show(good: Deployment) ->
 
 
 def test_without_a_worker_the_turn_is_missed_and_the_cure_is_named(house: Callable[..., Deployment]) -> None:
-    deployment = house("web")
-    ran = verified(deployment, "--timeout", "2", "--json")
+    deployment = house("web", CHATBOT_DEBOUNCE_WAIT_MS="500")
+    ran = verified(deployment, "--timeout", "4", "--json")
     assert (ran.status, ran.held()["debounce"], ran.held()["replies"]) == (1, False, None)
     assert "a window that nobody closes" in ran.proofs["debounce"]["came"]
     assert "start `chatbot worker`" in ran.proofs["debounce"]["cure"]
@@ -179,7 +179,7 @@ def test_a_responder_that_gives_up_is_told_with_its_reason(house: Callable[..., 
 @pytest.mark.long
 def test_replies_that_cannot_be_sent_are_told(house: Callable[..., Deployment]) -> None:
     nobody = f"http://127.0.0.1:{free_port()}/"
-    ran = verified(house("web", "worker", CHATBOT_GENERIC_OUTBOUND_URL=nobody), "--timeout", "4", "--json")
+    ran = verified(house("web", "worker", CHATBOT_GENERIC_OUTBOUND_URL=nobody), "--timeout", "8", "--json")
     assert (ran.status, ran.held()["debounce"], ran.held()["replies"]) == (1, True, False)
     assert "a reply that is" in ran.proofs["replies"]["came"]
 

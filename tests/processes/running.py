@@ -44,14 +44,14 @@ class Running:
             return matches if len(matches) >= times else []
 
         with contextlib.suppress(AssertionError):
-            return wait_until(found)
+            return wait_until(found, 30)
         raise AssertionError(f"{pattern!r} is not {times} times in:\n{self.text()}")
 
     def pids(self, role: str, times: int = 1) -> list[int]:
         """Wait until a role has been started that often; return its pids."""
         return [int(pid) for pid in self.says(rf"\b{role} *\| pid (\d+)$", times)]
 
-    def ends(self, within: float = 10.0) -> int:
+    def ends(self, within: float = 30.0) -> int:
         """Wait for its end; return its exit status."""
         return self.process.wait(within)
 

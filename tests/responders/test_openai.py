@@ -176,6 +176,7 @@ def test_an_answer_that_takes_too_long_is_asked_again(service):
         asked.respond(turn())
     assert not isinstance(caught.value, Ambiguous)
     asked.close()
+    wait_until(lambda: service.asked)  # the test after this one is not to be asked that
 
 
 def test_a_connection_that_breaks_is_asked_again(service, model):

@@ -222,7 +222,7 @@ def test_rule_11_a_suppressed_duplicate_still_answers(house: House, policy: dict
     both.add_completion_callback(finished.message())
     both.run()
     work.gate.set()
-    assert done.wait(10)
+    assert done.wait(20)
     wait_until(lambda: heard)
     assert [*heard, house.result(first), *both.get_results(block=True, timeout=10_000)] == ["o1 #1"] * 4
     assert work.runs == ["o1"]

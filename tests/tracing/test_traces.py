@@ -20,9 +20,8 @@ NAMES = ("POST /webhooks/{channel}", "process_turn", "respond", "deliver_replies
 
 
 def started(deploy: Deploy, collector: Collector, **settings: str) -> Deployment:
-    house = deploy(
-        CHATBOT_DEBOUNCE_WAIT_MS="300", CHATBOT_OTEL_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="100", **settings
-    )
+    soon = {"CHATBOT_DEBOUNCE_WAIT_MS": "300", "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    house = deploy(CHATBOT_OTEL_ENDPOINT=collector.url, **soon | settings)
     house.start_web()
     house.start_worker()
     return house
@@ -49,7 +48,8 @@ def test_one_trace_leads_from_the_webhook_to_the_delivery(deploy: Deploy, collec
 @pytest.mark.long
 @pytest.mark.parametrize("broker_kind", ["redis"], indirect=True)
 def test_a_turn_of_several_webhooks_is_linked_to_all_of_them(deploy: Deploy, collector: Collector) -> None:
-    house = started(deploy, collector, OTEL_SERVICE_NAME="a name of the user's")
+    # Long enough for a busy machine to post a burst in it.
+    house = started(deploy, collector, OTEL_SERVICE_NAME="a name of the user's", CHATBOT_DEBOUNCE_WAIT_MS="2000")
     for number in range(3):
         house.post(message("A", number)).raise_for_status()
     wait_until(lambda: collector.named("deliver_replies"))
