@@ -10,7 +10,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 EXTRAS = --extra rabbitmq --extra openai --extra otel
 
 # Tests mostly wait for servers, so a few processes share them, file by file: make test SHARED= runs them in one.
-SHARED = -n 3 --dist loadfile --quiet
+# In the order of their names: files of few and slow tests, of brokers above all, would come last, one by one.
+SHARED = -n 3 --dist loadfile --no-loadscope-reorder --quiet
 
 # The heavy ones mostly wait, too, but for less: more than two at a time on two cores would measure the machine.
 HEAVY = -n 2 --dist load --quiet

@@ -79,6 +79,7 @@ def fetch(server: RabbitmqServer) -> bytes | None:
     return body
 
 
+@pytest.mark.long
 def test_a_confirmed_message_survives_a_kill_of_rabbitmq(private_rabbitmq: Callable[[], RabbitmqServer]) -> None:
     server = private_rabbitmq()
     publish(server, b"hello")
@@ -87,6 +88,7 @@ def test_a_confirmed_message_survives_a_kill_of_rabbitmq(private_rabbitmq: Calla
     assert fetch(server) == b"hello"
 
 
+@pytest.mark.long
 def test_rabbitmq_stops_in_its_own_time_and_comes_back(private_rabbitmq: Callable[[], RabbitmqServer]) -> None:
     server = private_rabbitmq()
     publish(server, b"hello")

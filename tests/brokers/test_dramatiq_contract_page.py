@@ -67,6 +67,7 @@ def test_our_producers_and_plain_ones_send_to_our_workers(server: RedisServer, t
     assert printed() == [f"hello {who}" for who in ("Ada", "Grace", "plain 500", "plain None")]
 
 
+@pytest.mark.long
 def test_delayed_messages_go_back_to_plain_dramatiq(server: RedisServer, tmp_path: Path) -> None:
     project = Project(tmp_path, REDIS_URL=server.url)
     with closing(redis.Redis.from_url(server.url)) as client:

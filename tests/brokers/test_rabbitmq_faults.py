@@ -141,6 +141,7 @@ def test_a_call_without_an_answer_ends_in_time_though_the_connection_seems_to_li
         close(connection)
 
 
+@pytest.mark.long
 def test_a_server_killed_under_load_has_every_message_that_it_confirmed(house: House) -> None:
     confirmed: list[int] = []
     stop = threading.Event()
@@ -193,6 +194,7 @@ def outage(house: House, seconds: float) -> None:
     assert {number for number, count in house.runs("start").items() if count > 1} <= {50, 51}
 
 
+@pytest.mark.long
 def test_an_outage_with_delays_pending_loses_nothing_and_repeats_nothing_that_was_acknowledged(house: House) -> None:
     outage(house, 1)
 

@@ -241,7 +241,7 @@ def test_an_id_without_a_body_is_passed_over(new_broker: NewBroker, client: redi
 def test_every_command_of_a_server_that_hangs_raises_dramatiqs_own_error(
     new_broker: NewBroker, server: RedisServer
 ) -> None:
-    broker = new_broker(socket_timeout=0.3)
+    broker = new_broker(socket_timeout=0.3, lease=2.0)
     (sent,) = enqueue(broker, 1)
     consumer = broker.consume("default")
     (delivery,) = fetch(consumer)

@@ -58,7 +58,7 @@ def test_arrivals_during_a_run_become_the_next_turn(deploy: Deploy) -> None:
 
 
 def test_many_conversations_run_beside_each_other(deploy: Deploy) -> None:
-    house = deploy(CHATBOT_DEBOUNCE_WAIT_MS="5000", CHATBOT_DEBOUNCE_MAX_WAIT_MS="30000")
+    house = deploy(CHATBOT_DEBOUNCE_WAIT_MS="3500", CHATBOT_DEBOUNCE_MAX_WAIT_MS="30000")
     house.start_web()
     house.start_worker("--processes", "2", "--threads", "4")
     for number in range(3):

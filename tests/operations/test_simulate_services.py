@@ -106,6 +106,7 @@ def deploy(private_redis: Callable[..., Any]) -> Iterator[Deploy]:
         context.__exit__(None, None, None)
 
 
+@pytest.mark.long
 def test_it_receives_the_generic_channels_replies_itself(deploy: Deploy) -> None:
     house, here = deploy(CHATBOT_GENERIC_OUTBOUND_URL="HERE/any/path")
     assert_well(simulate(str(house.client.base_url), "--listen", here, "--json"), bursts=3)
@@ -114,6 +115,7 @@ def test_it_receives_the_generic_channels_replies_itself(deploy: Deploy) -> None
 ON_WHATSAPP = {"CHATBOT_CHANNELS": "whatsapp", "CHATBOT_WHATSAPP_GRAPH_URL": "HERE/v23.0", **WHATSAPP}
 
 
+@pytest.mark.long
 def test_it_is_whatsapps_graph_api_itself(deploy: Deploy) -> None:
     house, here = deploy(**ON_WHATSAPP, CHATBOT_WHATSAPP_PHONE_NUMBER_ID="42")
     url = str(house.client.base_url)

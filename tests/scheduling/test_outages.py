@@ -21,7 +21,7 @@ def store_server(private_redis: Callable[..., RedisServer]) -> RedisServer:
     return private_redis()
 
 
-@pytest.fixture(params=["private_redis", "private_rabbitmq"])
+@pytest.fixture(params=["private_redis", pytest.param("private_rabbitmq", marks=pytest.mark.long)])
 def broker_server(request: pytest.FixtureRequest) -> PrivateServer:
     """A broker of either kind that the test may kill."""
     server: PrivateServer = request.getfixturevalue(request.param)()
