@@ -77,6 +77,7 @@ def test_what_was_found_is_written_after_each_benchmark(benchmark: Fake, tmp_pat
     assert html.read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.long
 def test_accepting_is_measured_beside_its_peers_and_every_answer_is_checked() -> None:
     report = accept.run(Options(quick=True, rounds=1))
     assert report.ok, report.checks

@@ -16,7 +16,7 @@ from tests.conformance.broker_harness import MORTAL, Transport
 from tests.waiting import wait_until
 
 
-@pytest.fixture(params=MORTAL)
+@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.long)])
 def mortal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Transport]:
     """A broker whose server may be killed, and workers that look for it ten times as often as they would."""
     monkeypatch.setattr(dramatiq.worker, "CONSUMER_RESTART_DELAY_SECS", 0.3)

@@ -70,6 +70,7 @@ def test_the_store_has_60_lines_at_most() -> None:
     assert len(files(PAGE)["sqlite_store.py"].splitlines()) <= 60
 
 
+@pytest.mark.long
 def test_the_suite_passes_on_it(here: Path) -> None:
     (command,) = re.findall(r"^python (-m pytest .*sqlite)$", (DOCS / PAGE).read_text(), re.MULTILINE)
     out = run([sys.executable, *command.split(), "-p", "no:cacheprovider", f"--deselect={WALK}"], here)

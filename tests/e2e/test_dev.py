@@ -119,6 +119,7 @@ def test_a_role_that_dies_is_started_again_and_the_service_goes_on(dev: Dev, fol
     assert played.returncode == 0, played.stdout + played.stderr + running.text()
 
 
+@pytest.mark.long
 def test_a_second_start_on_the_same_data_says_so_in_one_line(dev: Dev) -> None:
     first = dev("--port", str(free_port()))
     first.says("chatbot is on")
@@ -147,6 +148,7 @@ def test_a_bad_setting_stops_everything_with_its_line(dev: Dev) -> None:
     assert "Traceback" not in running.text()
 
 
+@pytest.mark.long
 def test_a_broker_of_ones_own_is_respected(dev: Dev, folder: Path, rabbitmq_server) -> None:
     port = free_port()
     running = dev("--port", str(port), CHATBOT_BROKER_URL=rabbitmq_server.url)
