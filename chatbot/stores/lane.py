@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -45,10 +45,8 @@ class Lane:
         try:
             return self._hold().ask(commands)
         except _LOST:
-            return cast(list[Any], self.client.get_retry().call_with_retry(self._again(commands), lambda _: None))
-
-    def _again(self, commands: Sequence[tuple[Any, ...]]) -> Callable[[], list[Any]]:
-        return lambda: self._hold().ask(commands)
+            retry = self.client.get_retry()
+            return cast(list[Any], retry.call_with_retry(lambda: self._hold().ask(commands), lambda _: None))
 
     def _hold(self) -> _Hold:
         hold = getattr(self._threads, "hold", None)
