@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dramatiq.errors import BrokerError
 
+from chatbot.brokers.signals import Signals
 from chatbot.middleware.guard import admit, guards_of
 
 if TYPE_CHECKING:
-    from dramatiq import Broker as _Base
     from dramatiq.message import Message
-else:
-    _Base = object
 
 
 class Publication(NamedTuple):
@@ -24,7 +22,7 @@ class Publication(NamedTuple):
     error: BaseException | None = None
 
 
-class Admission(_Base):
+class Admission(Signals):
     """Mixed in before a Dramatiq broker class."""
 
     #: Tells the guards that they need not look at `before_enqueue`.

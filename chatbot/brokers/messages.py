@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from dramatiq.broker import MessageProxy
 from dramatiq.errors import DecodeError
 from dramatiq.message import Message
 
@@ -21,3 +23,9 @@ def read(body: bytes) -> Message[Any]:
     if wrong:
         raise DecodeError(f"no message: its {' and '.join(wrong)} cannot be", body, None)
     return message
+
+
+def when_settled(message: MessageProxy, settle: Callable[[], None]) -> None:
+    """Settle a delivery now, or once a guard has noted what it has done: then from another thread."""
+    first = vars(message).pop("settle", None)
+    settle() if first is None else first(settle)

@@ -14,7 +14,7 @@ from dramatiq.common import current_millis, dq_name, q_name
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 
-from chatbot.brokers.messages import read
+from chatbot.brokers.messages import read, when_settled
 from chatbot.brokers.rabbitmq_deliveries import Deliveries, Delivery
 from chatbot.brokers.rabbitmq_nodes import LOST, AccessRefused
 from chatbot.brokers.rabbitmq_publisher import Batch, Envelope
@@ -33,9 +33,13 @@ MOST_MOVING = 256
 class RabbitmqMessage(stock._RabbitmqMessage):
     """A delivery, which belongs to the connection that it came with."""
 
+    #: A guard may note what a delivery has done when it is acknowledged, see `when_settled`.
+    settles_first = True
+
     def __init__(self, delivery: Delivery, message: Message[Any], deliveries: Deliveries) -> None:
         stock_message: Any = super()
         stock_message.__init__(delivery.redelivered, delivery.tag, message)
+        vars(self).update(vars(message))  # a proxy's own look-up is Python's, and there are dozens for each call
         self.body, self.deliveries = delivery.body, deliveries
 
     def is_ours(self) -> bool:
@@ -69,12 +73,13 @@ class RabbitmqConsumer(Consumer):
         """Acknowledge a message, unless it has gone back to the server with its connection."""
         if not _delivered(message):
             return
-        message.deliveries.settle(message._tag, "requeue" if _kept(message) else "ack")
+        when_settled(message, lambda: message.deliveries.settle(message._tag, "requeue" if _kept(message) else "ack"))
 
     def nack(self, message: MessageProxy) -> None:
         """Move a message to the dead letters. Raises ConnectionClosed if it has not got there."""
         if not _delivered(message):
             return
+        when_settled(message, lambda: None)
         if _kept(message):
             message.deliveries.settle(message._tag, "requeue")
         elif self._broker.queue_type == "quorum":

@@ -14,7 +14,7 @@ from dramatiq.common import current_millis
 from dramatiq.errors import BrokerError, ConnectionClosed, DecodeError
 from dramatiq.message import Message
 
-from chatbot.brokers.messages import read
+from chatbot.brokers.messages import read, when_settled
 from chatbot.brokers.redis_clients import Backoff, wrapped
 from chatbot.brokers.redis_deliveries import Acknowledger, Delivery
 
@@ -82,7 +82,7 @@ class RedisConsumer(Consumer):
     def _fetch(self) -> int:
         held = self._holdings
         with held.fetching:
-            number, most = held.fetch_number, self._prefetch - len(held)
+            number, most = held.fetch_number, self._prefetch - held.undone
             if most <= 0:
                 return 0
             answer = self._broker.scripts("fetch", self._broker.broker_id, self._queue, number, most)
@@ -122,11 +122,17 @@ class RedisConsumer(Consumer):
     # --- settling ---
     def ack(self, message: MessageProxy) -> None:
         """Remove a message that is done, soon. If this process ends before that, it is delivered again."""
+        if isinstance(message, Delivery):
+            self._holdings.done(message)
+        when_settled(message, lambda: self._ack(message))
+
+    def _ack(self, message: MessageProxy) -> None:
         if (delivery := self._ours("ack", message)) is not None:
             self._acknowledger.put(delivery)
 
     def nack(self, message: MessageProxy) -> None:
         """Make a message a dead letter. Raises ConnectionClosed if the server is away for longer than the lease."""
+        when_settled(message, lambda: None)
         if (delivery := self._ours("nack", message)) is not None:
             self._until_answered(lambda: self._settle_once("nack", [delivery]))
 

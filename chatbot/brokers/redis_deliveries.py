@@ -15,19 +15,28 @@ from dramatiq.message import Message
 class Delivery(MessageProxy):
     """A message as it was fetched. Its token tells this delivery from every other one of the same message."""
 
+    #: A guard may note what a delivery has done when it is acknowledged, see `when_settled`.
+    settles_first = True
+
     def __init__(self, message: Message[Any], redis_id: str, token: str, redelivered: bool) -> None:
         super().__init__(message)
+        vars(self).update(vars(message))  # a proxy's own look-up is Python's, and there are dozens for each call
         self.redis_id, self.token, self.redelivered = redis_id, token, redelivered
         #: Set by whoever wants the broker to take it back instead of acknowledging it.
         self.unacknowledged = False
 
 
 class Holdings:
-    """The deliveries of one queue that this process holds."""
+    """The deliveries of one queue that this process holds. Those that are done make room for others before the server
+    knows: else work would stop for every trip of an acknowledgement."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._held: dict[str, Delivery] = {}
+        #: Those that are not done.
+        self._undone: dict[str, Delivery] = {}
+        #: Who waits for room has some when so few are not done.
+        self._enough = 0
         #: Fetches are numbered, so that one whose answer was lost can be repeated; one at a time.
         self.fetching = threading.Lock()
         self.fetch_number = 1
@@ -38,21 +47,35 @@ class Holdings:
     def __len__(self) -> int:
         return len(self._held)
 
+    @property
+    def undone(self) -> int:
+        return len(self._undone)
+
     def add(self, delivery: Delivery) -> None:
         with self._changed:
             self._held[delivery.redis_id] = delivery
+            self._undone[delivery.redis_id] = delivery
+
+    def done(self, delivery: Delivery) -> None:
+        """A delivery has run; the server is told later."""
+        with self._changed:
+            if self._undone.get(delivery.redis_id) is delivery:
+                del self._undone[delivery.redis_id]
+            if len(self._undone) <= self._enough:
+                self._changed.notify_all()
 
     def remove(self, delivery: Delivery) -> None:
         with self._changed:
             if delivery in self:
                 del self._held[delivery.redis_id]
-            self._changed.notify_all()
+        self.done(delivery)
 
     def clear(self) -> int:
         """The server has given everything to others. Return how many there were."""
         with self._changed:
             count = len(self._held)
             self._held.clear()
+            self._undone.clear()
             self._changed.notify_all()
             return count
 
@@ -68,8 +91,9 @@ class Holdings:
         """
         enough = max(1, most // 4)
         with self._changed:
-            self._changed.wait_for(lambda: most - len(self._held) >= enough, timeout)
-            room = most - len(self._held)
+            self._enough = most - enough
+            self._changed.wait_for(lambda: self.undone <= self._enough, timeout)
+            room = most - self.undone
         return room if room >= enough else 0
 
 

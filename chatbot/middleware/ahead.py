@@ -68,6 +68,10 @@ class _Asked:
     def is_granted(self) -> bool:
         return isinstance(self.answer, Claim) and self.answer.verdict in _OURS
 
+    def is_answered(self) -> bool:
+        """Wait for the answer, as long as it would be trusted."""
+        return self.answer is not None or self.trip.has_ended(self.trusted_until - time.monotonic())
+
     @property
     def trusted_until(self) -> float:
         return self.since + self.wanted.lease / 1000 / RENEWALS
@@ -83,21 +87,30 @@ class Ahead:
     def __init__(self, store: Store, record_of: Callable[[MessageProxy], Record | None]) -> None:
         self._store, self._record_of = store, record_of
         self.waiting: Callable[[int], Sequence[MessageProxy]] = _nothing
+        #: Nobody changes a message between its claim and its run; who knows that sets it.
+        self.unchanged = False
         #: Of deliveries that have not begun. Whoever takes one out decides what becomes of its claim.
         self._ahead: dict[int, _Asked] = {}
         self._paused_until = 0.0
 
+    def record(self, message: MessageProxy) -> Record | None:
+        """Return what is known of a delivery's record: nothing, if somebody may have changed the message since."""
+        asked = _known(message)
+        return asked.record if asked is not None and self.unchanged else None
+
     def claim(self, record: Record, message: MessageProxy) -> Claimed:
         """Claim the record of a delivery that begins, see `claim` in chatbot/middleware/claims.py."""
-        own = _Asked(record, wanted(record, message), _Trip())
-        if (asked := _first(message, own)) is own:
-            own.begun = True
-            return self._lead(own)
+        asked = _known(message)
+        if asked is None:
+            own = _Asked(record, wanted(record, message), _Trip())
+            if (asked := _first(message, own)) is own:
+                own.begun = True
+                return self._lead(own)
         if self._ahead.pop(id(asked), None) is None:
             # It asks again, as its first answer was lost; or the worker has given its claim back.
             return self._anew(asked, record, message)
         asked.begun = True
-        if asked.record != record or not asked.trip.has_ended(asked.trusted_until - time.monotonic()):
+        if asked.record != record or not asked.is_answered():
             self._give_back(asked)  # before the call began, somebody changed it; or the store is slow
         if not asked.is_granted:
             return self._anew(asked, record, message)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Whole numbers below this are the same as int and as float.
 _EXACT = 2**53
+#: What is the same in every call that has it.
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def resolve(key: Key, actor: Actor[..., Any], message: Call) -> str | None:
@@ -67,7 +69,10 @@ def parameters_hash(actor: Actor[..., Any], message: Call, exclude: frozenset[st
     """
     named = {name: value for name, value in arguments(actor, message).items() if name not in exclude}
     try:
-        canonical = msgspec.json.encode(_canonical(_plain(named)))
+        if _PLAIN.issuperset(map(type, named.values())):  # as nearly all are: the same bytes, at a fraction of the cost
+            canonical = msgspec.json.encode(dict(sorted(named.items())))
+        else:
+            canonical = msgspec.json.encode(_canonical(_plain(named)))
     except (TypeError, ValueError, RecursionError) as exc:
         raise PolicyInvalid(f"the arguments of {actor.actor_name!r} cannot be compared: {exc}") from exc
     return short_hash(canonical)

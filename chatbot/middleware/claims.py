@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import time
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chatbot.middleware.policies import OnStoreError
 from chatbot.stores.base import Claim, Store, Wanted
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 Claimed = tuple[str, float, Claim]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """Where a call is remembered, for how long (`ttl`, ms), and its result for how long (`value_ttl`); how long a dead
     worker keeps it (`lease`), and what becomes of a call while the store is down."""
 
@@ -42,7 +40,8 @@ def claim(store: Store, record: Record, message: MessageProxy, owner: str = "") 
 
 def wanted(record: Record, message: MessageProxy, owner: str = "") -> Wanted:
     """Return what `claim` is asked for a delivery, as a new owner unless one is given."""
-    owner = owner or f"{message.message_id}/{uuid.uuid4().hex}"
+    # Not the system's randomness: a call of it costs more than all the rest, and an owner is no secret.
+    owner = owner or f"{message.message_id}/{random.getrandbits(128):032x}"
     return Wanted(record.key, owner, record.lease, record.fingerprint, redelivered(message))
 
 

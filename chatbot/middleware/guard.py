@@ -71,6 +71,8 @@ class Guard(PatientMiddleware):
 
     def _guarded(self, broker: Broker, actor: Actor[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
         # The whole guarantee is inside the call, so no order of middleware can come between its parts.
+        is_guarded = hasattr(fn, "__guarded__")
+
         @wraps(fn)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             message = _delivery.get()
@@ -78,7 +80,7 @@ class Guard(PatientMiddleware):
                 return fn(*args, **kwargs)  # called as a function, not delivered by a worker
             token = _delivery.set(None)
             try:
-                inner = _with_delivery(fn, message) if hasattr(fn, "__guarded__") else fn
+                inner = _with_delivery(fn, message) if is_guarded else fn
                 return self.run(broker, actor, inner, message)
             finally:
                 _delivery.reset(token)

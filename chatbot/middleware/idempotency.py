@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dramatiq.middleware import Middleware
+
 from chatbot.middleware.ahead import Ahead
 from chatbot.middleware.calls import parameters_hash, record_key, resolve, short_hash
 from chatbot.middleware.claims import Record
@@ -18,11 +20,13 @@ from chatbot.middleware.observer import NOBODY, Observer
 from chatbot.middleware.policies import Idempotent, ms, policy_of
 from chatbot.middleware.records import RecordRunner
 from chatbot.middleware.retries import HOPELESS
+from chatbot.middleware.settler import Settler, may_wait
 from chatbot.stores.base import Store
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker, Worker
     from dramatiq.broker import MessageProxy
+    from dramatiq.worker import ConsumerThread
 
 
 class Idempotency(Guard):
@@ -36,7 +40,10 @@ class Idempotency(Guard):
         #: Those that this guard runs.
         self._actors: dict[str, Actor[..., Any]] = {}
         self._ahead = Ahead(store, self._record)
-        self._runner = RecordRunner(store, heartbeat, self.patience, self.observer, "idempotent", self._ahead)
+        self._settler = Settler(store, self.patience)
+        self._runner = RecordRunner(
+            store, heartbeat, self.patience, self.observer, "idempotent", self._ahead, self._settler
+        )
 
     def after_declare_actor(self, broker: Broker, actor: Actor[..., Any]) -> None:
         if actor.options.get("debounced") is not None or actor.options.get(self.option) is None:
@@ -51,8 +58,10 @@ class Idempotency(Guard):
         def call() -> Any:
             return fn(*message.args, **message.kwargs)
 
-        record = _record(actor, message)
-        return call() if record is None else self._runner.run(broker, record, call, message)
+        record = self._ahead.record(message) or _record(actor, message)
+        if record is None:
+            return call()
+        return self._runner.run(broker, record, call, message, may_wait=may_wait(actor, message))
 
     # --- the calls that wait in this process ---
     def _record(self, message: MessageProxy) -> Record | None:
@@ -62,6 +71,11 @@ class Idempotency(Guard):
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
         # Dramatiq's own queue does not tell what waits in it.
         self._ahead.waiting = getattr(worker.work_queue, "waiting", self._ahead.waiting)
+        self._ahead.unchanged = all(map(_leaves_alone, broker.middleware))
+
+    def before_consumer_thread_shutdown(self, broker: Broker, thread: ConsumerThread) -> None:
+        # The worker's threads have ended, and consumers are not closed yet: they acknowledge what this settles.
+        self._settler.flush()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         self._ahead.end_all()
@@ -75,6 +89,12 @@ class Idempotency(Guard):
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         super().after_skip_message(broker, message)
         self._ahead.end(message)
+
+
+def _leaves_alone(middleware: Middleware) -> bool:
+    """Say whether it changes no call before it runs: Dramatiq's own and ours do not."""
+    listens = type(middleware).before_process_message is not Middleware.before_process_message
+    return not listens or type(middleware).__module__.partition(".")[0] in ("dramatiq", "chatbot")
 
 
 def _record(actor: Actor[..., Any], message: MessageProxy) -> Record | None:

@@ -80,15 +80,24 @@ class Heartbeat:
 
         `grace` (ms) is what is sure of it after a renewal; without one, all of it.
         """
-        held = Held(self, lease, length, since, grace)
-        self._start()
+        held = self.hold(lease, length, since, grace)
         try:
-            self._held[id(held)] = ref(held)
-            if held.due < self._wakes:
-                self._added.put(None)
             yield held
         finally:
-            self._held.pop(id(held), None)
+            self.let_go(held)
+
+    def hold(self, lease: Lease, length: int, since: float, grace: int | None = None) -> Held:
+        """Renew a lease, see `holding`, until it is let go, or forgotten."""
+        held = Held(self, lease, length, since, grace)
+        self._start()
+        self._held[id(held)] = ref(held)
+        if held.due < self._wakes:
+            self._added.put(None)
+        return held
+
+    def let_go(self, held: Held) -> None:
+        """Renew a lease no more."""
+        self._held.pop(id(held), None)
 
     def _start(self) -> None:
         if self._thread is not None and self._thread.is_alive():

@@ -37,9 +37,13 @@ class Patience:
         """The worker stops: whoever waits gives up."""
         self._stopping = True
 
+    @property
+    def is_over(self) -> bool:
+        return self._stopping
+
     def until_answered(self, verb: Callable[[], T], down: type[Exception] = StoreUnavailable) -> T:
         """Return the verb's answer. Raises `down`, which says that there is none, if the worker stops before."""
-        pauses = _pauses()
+        waits = pauses()
         while True:
             try:
                 return verb()
@@ -47,7 +51,7 @@ class Patience:
                 if self._stopping:
                     raise
                 logger.warning("waiting: %s", exc)
-            time.sleep(next(pauses))
+            time.sleep(next(waits))
 
 
 class PatientMiddleware(Middleware):
@@ -85,15 +89,20 @@ def skip(message: MessageProxy, why: str) -> NoReturn:
 
 def come_back(broker: Broker, message: MessageProxy, delay: int, patience: Patience, **options: Any) -> NoReturn:
     """End a delivery once a copy of it is enqueued, to be delivered after `delay` ms; no retry is spent."""
+    leave_copy(broker, message, delay, patience, **options)
+    skip(message, "it comes back later")
+
+
+def leave_copy(broker: Broker, message: MessageProxy, delay: int, patience: Patience, **options: Any) -> None:
+    """Enqueue a copy of a message for a delivery after `delay` ms; if the worker stops before, the message is kept."""
     copy = message._message.copy(options={"outcome": "enqueued", **options})
     try:
         patience.until_answered(lambda: broker.enqueue(copy, delay=delay), BrokerConnectionError)
     except BrokerConnectionError:
         keep(message)
-    skip(message, "it comes back later")
 
 
-def _pauses() -> Iterator[float]:
+def pauses() -> Iterator[float]:
     """Yield growing pauses in s, with jitter: what comes back is not met by everybody at once."""
     pause = 0.05
     while True:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from dramatiq.middleware import Interrupt
 
@@ -16,9 +16,10 @@ from chatbot.middleware.ahead import Ahead
 from chatbot.middleware.claims import Claimed, Record, claim, redelivered
 from chatbot.middleware.leases import Heartbeat, Held
 from chatbot.middleware.observer import NOBODY, Decision, Guarantee, Judged, Observer
-from chatbot.middleware.patience import Patience, come_back, keep, skip
+from chatbot.middleware.patience import Patience, keep, leave_copy, skip
+from chatbot.middleware.settler import Answer, Settlement, Settler
 from chatbot.middleware.steps import decoded, encoded, scope
-from chatbot.stores.base import Lease, Store, grace
+from chatbot.stores.base import Lease, Settling, Store, grace
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -41,10 +42,11 @@ class RecordRunner:
         observer: Observer = NOBODY,
         guarantee: Guarantee = "idempotent",
         ahead: Ahead | None = None,
+        settler: Settler | None = None,
     ) -> None:
         self._store, self._heartbeat, self._patience = store, heartbeat, patience
         self._claimed = ahead.claim if ahead else partial(claim, store)
-        self._observer, self._guarantee = observer, guarantee
+        self._observer, self._guarantee, self._settler = observer, guarantee, settler
 
     def run(
         self,
@@ -52,8 +54,12 @@ class RecordRunner:
         record: Record,
         call: Callable[[], Any],
         message: MessageProxy,
+        *,
+        may_wait: bool = False,
     ) -> Any:
         """Run `call`, or return what an earlier one returned, or come back when the one that runs now must have ended.
+
+        If its settlement `may_wait`, that is made when the message is acknowledged, not before this returns.
 
         While the store is down nothing runs, unless its `on_store_error` says to proceed unguarded. Raises
         IdempotencyKeyReused if the key stands for another payload.
@@ -73,20 +79,31 @@ class RecordRunner:
                 return decoded(found.value)
             case "busy":
                 self._decided(record, message, "waiting", found.owner)
-                self._later(broker, message, found.remaining)
+                self._leave(broker, message, found.remaining)
+                skip(message, "it comes back later")
             case "mismatch":
                 self._decided(record, message, "reused")
                 raise IdempotencyKeyReused(f"the key of {message.message_id} was used before with another payload")
-        lease, sure = Lease("claim", record.key, owner), grace(record.lease)
-        holding = self._heartbeat.holding(lease, record.lease, since, sure)
-        with holding as held, scope(record.key, held, record.ttl):
-            result, value = self._call(record, owner, call, held)
-            held.settling = True
-            if not self._settled(record, owner, value, patient):
-                self._decided(record, message, "overtaken")
-                self._later(broker, message, 0)  # taken over: the answer is the other one's
-        self._decided(record, message, "completed")
+        held = self._heartbeat.hold(Lease("claim", record.key, owner), record.lease, since, grace(record.lease))
+        result, settling = self._call(record, owner, call, held)
+        ended = partial(self._ended, broker, record, message, held)
+        if may_wait and self._settler is not None:
+            self._settler.take(message, Settlement(settling, patient, ended))
+        elif not ended(self._settled(settling, patient)):
+            skip(message, "it comes back later")
         return result
+
+    def _ended(self, broker: Broker, record: Record, message: MessageProxy, held: Held, answer: Answer) -> bool:
+        """Note what became of a settlement; return False if the answer to this call is another run's."""
+        self._heartbeat.let_go(held)
+        if isinstance(answer, Exception):  # a run is not repeated because this could not be noted
+            logger.warning("%s is done, but no duplicate will know: %s", held.lease.owner, answer)
+        if answer is None:
+            self._decided(record, message, "overtaken")
+            self._leave(broker, message, 0)
+            return False
+        self._decided(record, message, "completed")
+        return True
 
     def _decided(self, record: Record, message: MessageProxy, outcome: Decision, owner: str = "") -> None:
         original = owner.partition("/")[0]
@@ -103,37 +120,43 @@ class RecordRunner:
 
         return self._patience.until_answered(attempt) if patient else attempt()
 
-    def _call(self, record: Record, owner: str, call: Callable[[], Any], held: Held) -> tuple[Any, bytes]:
+    def _call(self, record: Record, owner: str, call: Callable[[], Any], held: Held) -> tuple[Any, Settling]:
         try:
-            result = call()
-            return result, encoded(result)
+            with scope(record.key, held, record.ttl):
+                result = call()
+            value = encoded(result)
         except BaseException:
             held.settling = True
             # Before the retry is enqueued, so that it does not meet its own claim; if this fails, the lease lapses.
             with suppress(StoreUnavailable):
                 self._store.release(record.key, owner)
+            self._heartbeat.let_go(held)
             raise
+        held.settling = True
+        return result, Settling(record.key, owner, record.fingerprint, value, record.ttl, record.value_ttl)
 
-    def _settled(self, record: Record, owner: str, value: bytes, patient: bool) -> bool:
-        """Record a result; say whether it is the one that counts. A run is not repeated because this could not be."""
+    def _settled(self, settling: Settling, patient: bool) -> Answer:
+        """Return the result that counts, None if it is another run's, or why that could not be noted."""
 
         def settle() -> bytes | None:
-            return self._store.settle(record.key, owner, record.fingerprint, value, record.ttl, record.value_ttl)
+            (answer,) = self._store.settle_many([settling])
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
 
         while True:
             try:
-                return (self._patience.until_answered(settle) if patient else settle()) is not None
+                return self._patience.until_answered(settle) if patient else settle()
             except StoreUnavailable as exc:
-                logger.warning("%s is done, but no duplicate will know: %s", owner, exc)
-                return True
+                return exc
             except Interrupt:
-                logger.warning("%s is done, so it is too late to interrupt it", owner)
+                logger.warning("%s is done, so it is too late to interrupt it", settling.owner)
 
-    def _later(self, broker: Broker, message: MessageProxy, remaining: int) -> NoReturn:
-        """Come back for the outcome of the one that runs: soon at first, and at the latest when it must have renewed
-        its lease or lost it."""
+    def _leave(self, broker: Broker, message: MessageProxy, remaining: int) -> None:
+        """Leave a copy that comes for the outcome of the one that runs: soon at first, and at the latest when it must
+        have renewed its lease or lost it."""
         waits = message.options.get("waits", 0)
         delay = min(max(remaining, SOONEST), SOONEST * 2**waits) + random.randint(0, SOONEST)
         # The broker tells only one delivery that the one before it was given up: the copy must know it, too.
         known = {"redelivered": True} if redelivered(message) else {}
-        come_back(broker, message, delay, self._patience, waits=min(waits + 1, 16), **known)
+        leave_copy(broker, message, delay, self._patience, waits=min(waits + 1, 16), **known)

@@ -12,7 +12,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from chatbot.stores.operators import Operators
 
@@ -116,8 +116,7 @@ class Begun:
     value: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """A turn's lease (kind `turn`, key) or a record's (kind `claim`, record key), and who says to hold it."""
 
     kind: Literal["turn", "claim"]
@@ -145,8 +144,7 @@ class Claim:
     value: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What `claim` is asked, for many records at a time."""
 
     key: str
@@ -154,6 +152,17 @@ class Wanted:
     lease: int
     fingerprint: str = ""
     redelivered: bool = False
+
+
+class Settling(NamedTuple):
+    """What `settle` is told, of many records at a time."""
+
+    key: str
+    owner: str
+    fingerprint: str
+    value: bytes
+    ttl: int
+    value_ttl: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,6 +363,17 @@ class Store(Operators):
     def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:
         """Mark the record done for `ttl` and keep its value for `value_ttl`. Returns the record's value (the first one
         stays), or None if somebody else holds it."""
+
+    def settle_many(self, settled: Sequence[Settling]) -> list[bytes | Exception | None]:
+        """Settle several records; a store at the other end of a network does it in one round trip. Return for each what
+        `settle` would return, or raise, alone."""
+        return [self._settle_one(one) for one in settled]
+
+    def _settle_one(self, one: Settling) -> bytes | Exception | None:
+        try:
+            return self.settle(one.key, one.owner, one.fingerprint, one.value, one.ttl, one.value_ttl)
+        except Exception as exc:
+            return exc
 
     @abstractmethod
     def release(self, key: str, owner: str) -> bool:

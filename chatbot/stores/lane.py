@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
+import hiredis
 import redis
 
 _LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
@@ -71,10 +72,8 @@ class _Hold:
         try:
             if not self._connection.is_connected:
                 self._connection.connect()  # a Sentinel's then asks for the master: sending alone would not
-            if len(commands) == 1:
-                self._connection.send_command(*commands[0])
-            else:
-                self._connection.send_packed_command(self._connection.pack_commands(commands))
+            # Not packed by redis-py, which looks at each argument twice, and sends a batch in several parts.
+            self._connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
             answers = [self._answer() for _ in commands]
         except BaseException:
             # Answers may still come, and must not be taken for those of the next commands.

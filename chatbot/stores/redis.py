@@ -6,8 +6,8 @@ All keys of a conversation share one partition, `{namespace:p}`, so the same scr
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 from chatbot.errors import ConfigurationError
 from chatbot.stores.base import (
@@ -24,6 +24,7 @@ from chatbot.stores.base import (
     Offer,
     Offered,
     Outcome,
+    Settling,
     Survey,
     Wanted,
     Window,
@@ -34,7 +35,7 @@ from chatbot.stores.base import (
 from chatbot.stores.bell import Bell
 from chatbot.stores.clients import find
 from chatbot.stores.nap import Nap
-from chatbot.stores.partitions import Partitions, wrapped
+from chatbot.stores.partitions import Arg, Partitions, wrapped
 from chatbot.stores.redis_operators import RedisOperators
 from chatbot.stores.wire import (
     claim_args,
@@ -44,8 +45,12 @@ from chatbot.stores.wire import (
     read_claim,
     read_state,
     read_survey,
+    settle_args,
     window_args,
 )
+
+T = TypeVar("T")
+A = TypeVar("A", Wanted, Settling)
 
 #: ms around now, and keys, among which `survey` counts running turns: twice the lease on either side.
 NEAR, MOST_COUNTED = 10_000, 1_000
@@ -229,15 +234,32 @@ class RedisStore(RedisOperators):
         return answer
 
     def claim_many(self, wanted: Sequence[Wanted]) -> list[Claim | Exception]:
-        refusals = [_refusal(one) for one in wanted]
-        sound = [one for one, refusal in zip(wanted, refusals, strict=True) if refusal is None]
-        answers = iter(self._ledger.each("claim", sound, claim_args, replicated=True))
-        return [refusal or _claimed(next(answers)) for refusal in refusals]
+        return self._each("claim", wanted, claim_args, read_claim, replicated=True)
 
     def settle(self, key: str, owner: str, fingerprint: str, value: bytes, ttl: int, value_ttl: int) -> bytes | None:
-        plain(owner, fingerprint)
-        verdict, *rest = self._ledger.call("settle", key, owner, fingerprint, value, ttl, value_ttl)
-        return rest[0] if verdict == b"settled" else None
+        (answer,) = self.settle_many([Settling(key, owner, fingerprint, value, ttl, value_ttl)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def settle_many(self, settled: Sequence[Settling]) -> list[bytes | Exception | None]:
+        return self._each("settle", settled, settle_args, _settled)
+
+    def _each(
+        self,
+        verb: str,
+        asked: Sequence[A],
+        args_of: Callable[[A], tuple[Arg, ...]],
+        read: Callable[[Any], T],
+        *,
+        replicated: bool = False,
+    ) -> list[T | Exception]:
+        """Run a verb on each record, in one round trip; what cannot be asked is no reason not to ask the others."""
+        refusals = [_refusal(one) for one in asked]
+        sound = [one for one, refusal in zip(asked, refusals, strict=True) if refusal is None]
+        answers = iter(self._ledger.each(verb, sound, args_of, replicated=replicated))
+        told = (refusal or next(answers) for refusal in refusals)
+        return [answer if isinstance(answer, Exception) else read(answer) for answer in told]
 
     def release(self, key: str, owner: str) -> bool:
         return bool(self._ledger.call("release", key, owner))
@@ -251,13 +273,14 @@ class RedisStore(RedisOperators):
         return [entry.partition(b"\n")[2] for entry in self._list("h:", subject, subject)]
 
 
-def _refusal(wanted: Wanted) -> ValueError | None:
+def _refusal(asked: Wanted | Settling) -> ValueError | None:
     try:
-        plain(wanted.owner, wanted.fingerprint)
+        plain(asked.owner, asked.fingerprint)
     except ValueError as exc:
         return exc
     return None
 
 
-def _claimed(answer: Any) -> Claim | Exception:
-    return answer if isinstance(answer, Exception) else read_claim(answer)
+def _settled(answer: Any) -> bytes | None:
+    verdict, *rest = answer
+    return rest[0] if verdict == b"settled" else None

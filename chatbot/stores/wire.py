@@ -15,6 +15,7 @@ from chatbot.stores.base import (
     FollowUp,
     MailboxState,
     Offer,
+    Settling,
     Survey,
     Wanted,
     Window,
@@ -54,6 +55,11 @@ def claim_args(wanted: Wanted) -> tuple[Arg, ...]:
     """Return one record that `claim` is to take."""
     yields = wanted.lease - grace(wanted.lease)
     return (wanted.key, wanted.owner, wanted.lease, wanted.fingerprint, yields, int(wanted.redelivered))
+
+
+def settle_args(one: Settling) -> tuple[Arg, ...]:
+    """Return one record that `settle` is to mark done."""
+    return (one.key, one.owner, one.fingerprint, one.value, one.ttl, one.value_ttl)
 
 
 def note_args(notes: Sequence[Note]) -> tuple[Arg, ...]:

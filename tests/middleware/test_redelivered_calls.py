@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -122,11 +121,9 @@ def test_a_run_is_sure_of_its_key_for_as_long_as_no_suspicion_can_take_it() -> N
     sure: list[int | None] = []
 
     class Watched(Heartbeat):
-        @contextmanager
-        def holding(self, lease: Lease, length: int, since: float, grace: int | None = None) -> Iterator[Held]:
+        def hold(self, lease: Lease, length: int, since: float, grace: int | None = None) -> Held:
             sure.append(grace)
-            with super().holding(lease, length, since, grace) as held:
-                yield held
+            return super().hold(lease, length, since, grace)
 
     store = TroubledStore()
     stack = [m for m in guarded_stack(store) if not isinstance(m, Idempotency)]
