@@ -41,10 +41,12 @@ def declare_actors(
 ) -> Actors:
     """Declare the service's actors. Web and workers call this alike, so each knows the other's actors."""
 
+    # A provider that resends for longer than we remember would be answered twice.
+    least = settings.message_ttl_s * 1000
+    remembered = {name: max(least, channel.resend_horizon) for name, channel in channels.items()}
+
     def remembered_for(message: InboundMessage) -> int:
-        """A provider that resends for longer than we remember would be answered twice."""
-        channel = channels.get(message.channel)
-        return max(settings.message_ttl_s * 1000, channel.resend_horizon if channel else 0)
+        return remembered.get(message.channel, least)
 
     deliver_replies = declare(
         broker,

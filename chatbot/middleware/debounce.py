@@ -7,11 +7,11 @@ check when the window is due. At execution the claim check is exchanged for the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import msgspec
 from dramatiq.message import Message
+from msgspec.structs import replace
 
 from chatbot.decoding import decoder
 from chatbot.errors import NotComposable, Permanent, PolicyInvalid, StoreUnavailable

@@ -7,12 +7,14 @@ the protocol; durations are in ms, sizes in bytes, epochs in us.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 from chatbot.stores.operators import Operators
 
@@ -49,8 +51,7 @@ class Window:
             raise ValueError("max_items, max_bytes, id_ttl, max_buffered and max_buffered_bytes must be positive")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(Struct, frozen=True, kw_only=True):
     """One call that wants to join its key's window. `amend` and `withdraw` name the item they are about as `target`;
     an edit has an id of its own."""
 
@@ -68,8 +69,7 @@ class Offer:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
+class Offered(NamedTuple):
     """What became of an offer. `epoch` is of a duplicate: 0 while its original is open, -1 for an edit or a withdrawn
     item, else the epoch of the turn that settled it."""
 
@@ -209,10 +209,13 @@ class Mended:
     mended: int
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
 def digest(key: str, item_id: str) -> str:
     """Return the 16 characters that stand for an item's id in the store: 96 bits of BLAKE2b over key and id."""
     raw = hashlib.blake2b(f"{key}\0{item_id}".encode(), digest_size=12).digest()
-    return base64.urlsafe_b64encode(raw).decode()
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).decode()
 
 
 def subject(key: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, TypeVar
 
 import redis
@@ -57,7 +58,7 @@ class Partitions:
 
     def of(self, key: str) -> int:
         """Return the partition of a mailbox key or of a record's."""
-        return self.slot(subject(key))
+        return self.slot(subject(key)) if self.count > 1 else 0
 
     def grouped(self, items: Sequence[T], subject_of: Callable[[T], str]) -> list[tuple[int, list[T]]]:
         """Return the items of each partition that has any."""
@@ -116,7 +117,7 @@ class Partitions:
         for i, item in enumerate(items):
             places.setdefault(self.of(key_of(item)), []).append(i)
         chunks = [(p, where[i : i + size]) for p, where in places.items() for i in range(0, len(where), size)]
-        calls = [(verb, p, (*head, *(arg for i in where for arg in args_of(items[i])))) for p, where in chunks]
+        calls = [(verb, p, (*head, *chain.from_iterable(args_of(items[i]) for i in where))) for p, where in chunks]
         answers: list[Any] = [None] * len(items)
         for (_, where), answer in zip(chunks, self._run(calls, replicated), strict=True):
             for i, one in zip(where, answer, strict=True):

@@ -43,7 +43,7 @@ def create_app(
     committer = Committer(admit, max_backlog=max_backlog)
     webhooks = Webhooks(channels, committer, limits or Limits())
     routes = [
-        Route("/webhooks/{channel}", webhooks.receive, methods=["GET", "POST"]),
+        Route("/webhooks/{channel}", webhooks, methods=["GET", "POST"]),
         Route("/health", health),
         Route("/ready", Readiness(ready).ready),
         *extra_routes,

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from chatbot import traceparent
 from chatbot.channels.base import Channel, Parsed
@@ -58,7 +59,12 @@ class Webhooks:
         self._committer = committer
         self._limits = limits
 
-    async def receive(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. As an application, not as a function: Starlette wraps each call of one in two more."""
+        response = await self.answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def answer(self, request: Request) -> Response:
         """Answer a delivery (POST), or a provider's handshake (GET)."""
         channel = self._channels.get(request.path_params["channel"])
         if channel is None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from chatbot.stores.base import FollowUp, Offer
 from tests.conformance.ledgers import Ledger, bodies, window
