@@ -21,7 +21,7 @@ Verdict = Literal["ack", "reject", "requeue"]
 #: s. A connection whose thread was silent for so much longer than it may have been must be looked at first.
 SILENCE = 0.5
 #: s. While workers are busy with other messages, more verdicts follow soon: in one frame they cost a fraction.
-GATHERING = 0.002
+GATHERING = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
