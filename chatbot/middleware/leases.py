@@ -80,20 +80,19 @@ class Heartbeat:
 
         `grace` (ms) is what is sure of it after a renewal; without one, all of it.
         """
-        held = self.hold(lease, length, since, grace)
+        held = Held(self, lease, length, since, grace)
+        self._start()
         try:
+            self.hold(held)
             yield held
         finally:
             self.let_go(held)
 
-    def hold(self, lease: Lease, length: int, since: float, grace: int | None = None) -> Held:
-        """Renew a lease, see `holding`, until it is let go, or forgotten."""
-        held = Held(self, lease, length, since, grace)
-        self._start()
+    def hold(self, held: Held) -> None:
+        """Renew a lease until it is let go; also one that a block has held, which has more to do than the block."""
         self._held[id(held)] = ref(held)
         if held.due < self._wakes:
             self._added.put(None)
-        return held
 
     def let_go(self, held: Held) -> None:
         """Renew a lease no more."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,7 @@ class Pump:
         if rested:
             self._pass_on()
 
-    def _rest(self, sleep: int) -> None:
+    def _rest(self, sleep: float) -> None:
         self._sleeping.set()
         try:
             self._store.sleep(sleep)
@@ -91,8 +92,9 @@ class Pump:
         except Exception as exc:
             logger.debug("the pump could not wake another one: %s", exc)
 
-    def step(self) -> int:
+    def step(self) -> float:
         """Hand over what is due, once; return for how many ms there is nothing to do."""
+        asked = time.monotonic()
         due = self._store.take_due(LIMIT, PUBLISH_LEASE, self._again)
         if due.checks:
             published = self._publish(due.checks)
@@ -100,7 +102,9 @@ class Pump:
                 self._observer.published(check.key, check.epoch, check.stamp)
             if published:
                 self._store.handed_over(published, self._again)
-        return min(LONGEST if due.next_look is None else due.next_look, LONGEST)
+        look = min(LONGEST if due.next_look is None else due.next_look, LONGEST)
+        # While these were handed over the next ones came nearer.
+        return max(0.0, look - (time.monotonic() - asked) * 1000)
 
     def _publish(self, checks: Sequence[ClaimCheck]) -> list[ClaimCheck]:
         known = [(check, message) for check in checks if (message := self._message(check))]

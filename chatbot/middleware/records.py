@@ -84,13 +84,17 @@ class RecordRunner:
             case "mismatch":
                 self._decided(record, message, "reused")
                 raise IdempotencyKeyReused(f"the key of {message.message_id} was used before with another payload")
-        held = self._heartbeat.hold(Lease("claim", record.key, owner), record.lease, since, grace(record.lease))
-        result, settling = self._call(record, owner, call, held)
-        ended = partial(self._ended, broker, record, message, held)
-        if may_wait and self._settler is not None:
-            self._settler.take(message, Settlement(settling, patient, ended))
-        elif not ended(self._settled(settling, patient)):
+        lease = Lease("claim", record.key, owner)
+        with self._heartbeat.holding(lease, record.lease, since, grace(record.lease)) as held:
+            result, settling = self._call(record, owner, call, held)
+            ended = partial(self._ended, broker, record, message, held)
+            behind = may_wait and self._settler is not None
+            counts = behind or ended(self._settled(settling, patient))
+        if not counts:
             skip(message, "it comes back later")
+        if behind and self._settler is not None:
+            self._settler.take(message, Settlement(settling, patient, ended))
+            self._heartbeat.hold(held)  # now the settlement remembers it: before, an interrupt could have left it held
         return result
 
     def _ended(self, broker: Broker, record: Record, message: MessageProxy, held: Held, answer: Answer) -> bool:
@@ -130,7 +134,6 @@ class RecordRunner:
             # Before the retry is enqueued, so that it does not meet its own claim; if this fails, the lease lapses.
             with suppress(StoreUnavailable):
                 self._store.release(record.key, owner)
-            self._heartbeat.let_go(held)
             raise
         held.settling = True
         return result, Settling(record.key, owner, record.fingerprint, value, record.ttl, record.value_ttl)

@@ -317,7 +317,7 @@ class Store(Operators):
         """Show a key to an operator. Reads only."""
 
     @abstractmethod
-    def sleep(self, timeout: int) -> None:
+    def sleep(self, timeout: float) -> None:
         """Return when a window may be due earlier than thought, or after `timeout` ms; one of all that sleep does."""
 
     @abstractmethod

@@ -193,7 +193,7 @@ class MemoryStore(MemoryOperators):
                 publications=box.pubs, bytes=box.total_bytes, parts=tuple(box.parts), now=now,
             )  # fmt: skip
 
-    def sleep(self, timeout: int) -> None:
+    def sleep(self, timeout: float) -> None:
         with self._lock:
             self._lock.wait_for(lambda: self._woken, timeout / 1_000)
             self._woken = False

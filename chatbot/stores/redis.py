@@ -196,10 +196,9 @@ class RedisStore(RedisOperators):
     def inspect(self, key: str) -> MailboxState:
         return read_state(self._ledger.call("inspect", key))
 
-    def sleep(self, timeout: int) -> None:
-        seconds = max(1, min(timeout, LONGEST_SLEEP)) / 1000
+    def sleep(self, timeout: float) -> None:
         with wrapped():
-            self._nap().sleep(seconds)
+            self._nap().sleep(max(0.1, min(timeout, LONGEST_SLEEP)) / 1000)  # nothing would be for ever
 
     def _nap(self) -> Nap | Bell:
         if not hasattr(self._sleepers, "nap"):

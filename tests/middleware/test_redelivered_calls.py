@@ -13,7 +13,6 @@ from chatbot.brokers.stub import StubBroker
 from chatbot.middleware import Idempotent, guarded_stack
 from chatbot.middleware.idempotency import Idempotency
 from chatbot.middleware.leases import Heartbeat, Held
-from chatbot.stores.base import Lease
 from chatbot.stores.memory import ManualClock
 from tests.middleware.running import House, TroubledStore
 from tests.waiting import wait_until
@@ -121,9 +120,9 @@ def test_a_run_is_sure_of_its_key_for_as_long_as_no_suspicion_can_take_it() -> N
     sure: list[int | None] = []
 
     class Watched(Heartbeat):
-        def hold(self, lease: Lease, length: int, since: float, grace: int | None = None) -> Held:
-            sure.append(grace)
-            return super().hold(lease, length, since, grace)
+        def hold(self, held: Held) -> None:
+            sure.append(held.grace)
+            super().hold(held)
 
     store = TroubledStore()
     stack = [m for m in guarded_stack(store) if not isinstance(m, Idempotency)]
