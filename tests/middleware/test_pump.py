@@ -37,6 +37,22 @@ def test_an_idle_pump_sleeps(memory: House) -> None:
     assert store.calls["handed_over"] == 0
 
 
+def test_a_hand_over_that_takes_its_time_makes_no_other_window_late(
+    new_house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = new_house(TroubledStore(clock=ManualClock()))
+    house.declare(one, actor_name="now", debounced=window(wait=0)).send("a1")
+    house.declare(one, actor_name="later", debounced=window(wait=3_000)).send("a1")
+    enqueue_many = house.broker.enqueue_many
+
+    def slow(messages: list[Message[object]]) -> object:
+        time.sleep(0.3)
+        return enqueue_many(messages)
+
+    monkeypatch.setattr(house.broker, "enqueue_many", slow)
+    assert Pump(house.broker, house.store).step() <= 2_700
+
+
 def test_a_sleeping_pump_wakes_for_a_window_that_is_due_at_once(house: House) -> None:
     runs: list[float] = []
     actor = house.declare(lambda items: runs.append(time.monotonic()), actor_name="d", debounced=window(wait=0))
