@@ -35,7 +35,7 @@ class Holdings:
         self._held: dict[str, Delivery] = {}
         #: Those that are not done.
         self._undone: dict[str, Delivery] = {}
-        #: Who waits for room has some when so few are not done.
+        #: Nobody who waits for room has some while more than so many are not done.
         self._enough = 0
         #: Fetches are numbered, so that one whose answer was lost can be repeated; one at a time.
         self.fetching = threading.Lock()
@@ -91,8 +91,8 @@ class Holdings:
         """
         enough = max(1, most // 4)
         with self._changed:
-            self._enough = most - enough
-            self._changed.wait_for(lambda: self.undone <= self._enough, timeout)
+            self._enough = max(self._enough, most - enough)
+            self._changed.wait_for(lambda: most - self.undone >= enough, timeout)
             room = most - self.undone
         return room if room >= enough else 0
 

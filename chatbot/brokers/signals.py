@@ -41,6 +41,10 @@ class Signals(_Base):
         if name in known and known[name][0] == self.middleware:
             return known[name][1]
         silent = getattr(Middleware, name, None)
-        listeners = [m for m in self.middleware if name in vars(m) or getattr(type(m), name, None) is not silent]
+        listeners = [
+            m
+            for m in self.middleware
+            if name in getattr(m, "__dict__", ()) or getattr(type(m), name, None) is not silent
+        ]
         known[name] = (list(self.middleware), listeners)
         return listeners

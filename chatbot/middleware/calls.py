@@ -34,7 +34,7 @@ def resolve(key: Key, actor: Actor[..., Any], message: Call) -> str | None:
     try:
         found = key(*message.args, **message.kwargs) if callable(key) else _filled(key, actor, message)
         if isinstance(found, str):
-            found.encode()  # half of a surrogate pair could be in no store
+            found.isascii() or found.encode()  # half of a surrogate pair could be in no store
     except (LookupError, AttributeError, TypeError, ValueError) as exc:
         raise PolicyInvalid(f"the key {key!r} does not fit a call of {actor.actor_name!r}: {exc!r}") from exc
     if found is None or isinstance(found, str):

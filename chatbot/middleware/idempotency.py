@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dramatiq.middleware import Middleware
+from dramatiq.results import Results
 
 from chatbot.middleware.ahead import Ahead
 from chatbot.middleware.calls import parameters_hash, record_key, resolve, short_hash
@@ -41,6 +42,8 @@ class Idempotency(Guard):
         self._actors: dict[str, Actor[..., Any]] = {}
         self._ahead = Ahead(store, self._record)
         self._settler = Settler(store, self.patience)
+        #: The middleware that was looked at, and whether one of them stores every result.
+        self._seen, self._stored = list[Middleware](), False
         self._runner = RecordRunner(
             store, heartbeat, self.patience, self.observer, "idempotent", self._ahead, self._settler
         )
@@ -58,10 +61,17 @@ class Idempotency(Guard):
         def call() -> Any:
             return fn(*message.args, **message.kwargs)
 
+        if self._seen != broker.middleware:
+            self._look_at(list(broker.middleware))
         record = self._ahead.record(message) or _record(actor, message)
         if record is None:
             return call()
-        return self._runner.run(broker, record, call, message, may_wait=may_wait(actor, message))
+        return self._runner.run(broker, record, call, message, may_wait=may_wait(actor, message, stored=self._stored))
+
+    def _look_at(self, middleware: list[Middleware]) -> None:
+        self._ahead.unchanged = all(map(_leaves_alone, middleware))
+        self._stored = any(isinstance(one, Results) and one.store_results for one in middleware)
+        self._seen = middleware
 
     # --- the calls that wait in this process ---
     def _record(self, message: MessageProxy) -> Record | None:
@@ -71,7 +81,6 @@ class Idempotency(Guard):
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
         # Dramatiq's own queue does not tell what waits in it.
         self._ahead.waiting = getattr(worker.work_queue, "waiting", self._ahead.waiting)
-        self._ahead.unchanged = all(map(_leaves_alone, broker.middleware))
 
     def before_consumer_thread_shutdown(self, broker: Broker, thread: ConsumerThread) -> None:
         # The worker's threads have ended, and consumers are not closed yet: they acknowledge what this settles.
@@ -93,8 +102,8 @@ class Idempotency(Guard):
 
 def _leaves_alone(middleware: Middleware) -> bool:
     """Say whether it changes no call before it runs: Dramatiq's own and ours do not."""
-    listens = type(middleware).before_process_message is not Middleware.before_process_message
-    return not listens or type(middleware).__module__.partition(".")[0] in ("dramatiq", "chatbot")
+    hook: Any = getattr(middleware, "before_process_message", None)
+    return getattr(hook, "__module__", "").partition(".")[0] in ("dramatiq", "chatbot")
 
 
 def _record(actor: Actor[..., Any], message: MessageProxy) -> Record | None:

@@ -231,12 +231,14 @@ def grace(lease: int) -> int:
 
 
 def plain(owner: str, fingerprint: str = "") -> None:
-    """Raise ValueError unless there is an owner, and both are free of the characters that part a record's fields."""
+    """Raise ValueError unless there is an owner, and both are text without the characters that part a record's
+    fields."""
     if not owner:
         raise ValueError("an owner has a name: nobody's turn would be everybody's")
     for field in (owner, fingerprint):
         if "|" in field or "\n" in field:
             raise ValueError(f"{field!r} must hold neither a bar nor a line end")
+        field.isascii() or field.encode()  # half of a surrogate pair could be in no store
 
 
 def kept(most: int, ttl: int) -> None:

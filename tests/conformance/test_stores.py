@@ -163,6 +163,11 @@ def test_an_owner_must_not_hold_what_parts_a_records_fields(ledger: Ledger, owne
         ledger.begin(ClaimCheck("turn/a", 1, 1), owner)
 
 
+def test_an_owner_is_text_that_can_be_written(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        ledger.begin(ClaimCheck("turn/a", 1, 1), "a\ud800")
+
+
 # --- renewing ---
 def test_only_the_owner_renews(ledger: Ledger) -> None:
     ledger.offer("1", **URGENT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot.stores.base import DAY, Claim, Lease, Wanted
+from chatbot.stores.base import DAY, Claim, Lease, Settling, Wanted
 from tests.conformance.ledgers import Ledger
 
 HOUR = 3_600_000
@@ -46,6 +46,25 @@ def test_what_is_wrong_with_one_of_many_harms_no_other(ledger: Ledger) -> None:
     assert isinstance(known, Claim)
     assert (good.verdict, known.verdict) == ("new", "done")
     assert isinstance(bad, ValueError)
+
+
+def test_what_is_wrong_with_one_settlement_of_many_harms_no_other(ledger: Ledger) -> None:
+    for key, owner in (("s:a", "m1"), ("s:b", "m2"), ("s:c", "m3")):
+        ledger.store.claim(key, owner, 10_000, "f")
+    settle(ledger, b"first")
+    told = [("s:a", "m1"), ("s:b", "m|2"), ("s:b", "m\ud800"), ("s:c", "other"), ("s:x", "m1"), ("s:new", "m5")]
+    answers = ledger.store.settle_many([Settling(key, owner, "f", b"v", DAY, HOUR) for key, owner in told])
+    assert [type(answer) for answer in answers[1:3]] == [ValueError, UnicodeEncodeError]
+    assert [answers[0], *answers[3:]] == [b"v", None, b"first", b"v"]
+    found = [ledger.store.claim(key, "m9", 10_000, "f") for key in ("s:a", "s:b", "s:c", "s:new")]
+    assert [one.verdict for one in found] == ["done", "busy", "busy", "done"]
+
+
+def test_settlements_that_are_sent_again_say_the_same_and_none_say_nothing(ledger: Ledger) -> None:
+    settled = [Settling(f"s:{n}", "m1", "f", b"%d" % n, DAY, HOUR) for n in range(3)]
+    for _ in range(2):
+        assert ledger.store.settle_many(settled) == [b"0", b"1", b"2"]
+    assert ledger.store.settle_many([]) == []
 
 
 def test_keys_have_records_of_their_own(ledger: Ledger) -> None:

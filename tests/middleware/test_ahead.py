@@ -248,16 +248,23 @@ def test_who_waits_with_a_bad_id_fails_alone(calls: Calls) -> None:
     calls.done("held0", "a")
 
 
-def test_what_another_middleware_changes_runs_under_the_key_that_it_has_then(calls: Calls) -> None:
+class Decrypts(Middleware):
+    def before_process_message(self, broker: Any, message: Any) -> None:
+        message.args = ("plain",) if message.args[0].startswith("secret") else message.args
+
+
+@pytest.mark.parametrize("how", ["as a class", "as an instance", "while the worker runs"])
+def test_what_another_middleware_changes_runs_under_the_key_that_it_has_then(calls: Calls, how: str) -> None:
     """One that decrypts arguments, say."""
-
-    class Decrypts(Middleware):
-        def before_process_message(self, broker: Any, message: Any) -> None:
-            message.args = ("plain",) if message.args[0].startswith("secret") else message.args
-
-    calls.house.broker.add_middleware(Decrypts())
+    decrypts: Any = Decrypts()
+    if how == "as an instance":
+        decrypts = Middleware()
+        decrypts.before_process_message = Decrypts().before_process_message
+    if how != "while the worker runs":
+        calls.house.broker.add_middleware(decrypts)
     with calls.working("a", "secret1", "secret2"):
-        pass
+        if how == "while the worker runs":
+            calls.house.broker.add_middleware(decrypts)
     calls.done("a", "plain")
 
 
