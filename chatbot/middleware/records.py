@@ -90,11 +90,13 @@ class RecordRunner:
             ended = partial(self._ended, broker, record, message, held)
             behind = may_wait and self._settler is not None
             counts = behind or ended(self._settled(settling, patient))
+            if behind and self._settler is not None:
+                # Inside the block: an interrupt on the way out of it could leave a lease that nobody settles.
+                self._settler.take(message, Settlement(settling, patient, ended))
         if not counts:
             skip(message, "it comes back later")
-        if behind and self._settler is not None:
-            self._settler.take(message, Settlement(settling, patient, ended))
-            self._heartbeat.hold(held)  # now the settlement remembers it: before, an interrupt could have left it held
+        if behind:
+            self._heartbeat.hold(held)  # until it is settled: only what is sure to be may hold it
         return result
 
     def _ended(self, broker: Broker, record: Record, message: MessageProxy, held: Held, answer: Answer) -> bool:
