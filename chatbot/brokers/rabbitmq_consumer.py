@@ -18,6 +18,7 @@ from chatbot.brokers.messages import read, when_settled
 from chatbot.brokers.rabbitmq_deliveries import Deliveries, Delivery
 from chatbot.brokers.rabbitmq_nodes import LOST, AccessRefused
 from chatbot.brokers.rabbitmq_publisher import Batch, Envelope
+from chatbot.brokers.window import Window
 
 if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy
@@ -53,7 +54,7 @@ class RabbitmqConsumer(Consumer):
     def __init__(self, broker: RabbitmqBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         self._broker, self._queue, self._timeout = broker, queue_name, timeout / 1000
         self._moves = queue_name == dq_name(queue_name)
-        self._prefetch = min(prefetch, MOST_MOVING) if self._moves else prefetch
+        self._window = Window(min(prefetch, MOST_MOVING) if self._moves else prefetch)
         self._deliveries: Deliveries | None = None
         self._pauses = pauses()
         self._connect()
@@ -100,7 +101,7 @@ class RabbitmqConsumer(Consumer):
         """Return whether there is a connection. Raises what no waiting cures."""
         try:
             self._broker.prepare(self._queue)
-            self._deliveries = Deliveries(self._broker.nodes, self._queue, self._prefetch)
+            self._deliveries = Deliveries(self._broker.nodes, self._queue, self._window)
         except AccessRefused:
             raise
         except ConnectionClosed as exc:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pika.exceptions
 
 from chatbot.brokers.rabbitmq_nodes import GOODBYE, LOST, Nodes, answering, close, wrapped
+from chatbot.brokers.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ class Delivery:
 class Deliveries:
     """A consumer's connection while it lasts. Raises ConnectionClosed if there is none to be had."""
 
-    def __init__(self, nodes: Nodes, queue: str, prefetch: int) -> None:
-        self._queue = queue
+    def __init__(self, nodes: Nodes, queue: str, window: Window) -> None:
+        self._queue, self._window = queue, window
         self._arrived: deque[Delivery] = deque()
         #: Tags that the server waits for, in their order.
         self._held: dict[int, None] = {}
@@ -45,13 +46,14 @@ class Deliveries:
         self._changed = threading.Condition()
         self._turns, self._looked, self._patience = 0, time.monotonic(), 0.0
         self._error: BaseException | None = None
+        #: The tag of the consumer that makes the window wide, while it is.
+        self._second = ""
         self._connection = nodes.open(f"consumer:{queue}")
         try:
             with wrapped(), answering(self._connection):
                 self._channel = self._connection.channel()
-                self._channel.basic_qos(prefetch_count=prefetch)
                 self._channel.add_on_cancel_callback(self._on_cancel)
-                self._channel.basic_consume(queue, self._on_delivery)
+                self._consume(window.narrow)
         except BaseException:
             close(self._connection)
             raise
@@ -114,12 +116,29 @@ class Deliveries:
             self._connection.add_callback_threadsafe(callback)
 
     # --- in the thread of the connection ---
+    def _consume(self, most: int) -> str:
+        """Have up to so many more messages at a time. Return the consumer's tag."""
+        self._channel.basic_qos(prefetch_count=most)
+        return str(self._channel.basic_consume(self._queue, self._on_delivery))
+
+    def _resize(self) -> None:
+        """Widen the window by a second consumer: the server changes none that is there. What arrives while that one is
+        cancelled goes back to the queue."""
+        more = self._window.size() - self._window.narrow
+        if bool(more) == bool(self._second) or self._error is not None:
+            return
+        with answering(self._connection):
+            if self._second:
+                self._channel.basic_cancel(self._second)
+            self._second = self._consume(more) if more else ""
+
     def _look(self, timeout: float) -> None:
         self._patience, began = timeout, time.monotonic()
         self._connection.process_data_events(timeout)
         if not self._channel.is_open:
             raise pika.exceptions.ChannelWrongStateError("the server has closed the channel")
         self._flush_left()
+        self._resize()
         with self._changed:
             self._turns += 1
             if time.monotonic() - began <= timeout + SILENCE:
@@ -148,6 +167,7 @@ class Deliveries:
     def _flush(self) -> None:
         with self._changed:
             verdicts, self._verdicts = self._verdicts, []
+        self._window.done(len(verdicts))
         acks = []
         for tag, verdict in verdicts:
             if tag not in self._held:

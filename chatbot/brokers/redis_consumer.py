@@ -17,6 +17,7 @@ from dramatiq.message import Message
 from chatbot.brokers.messages import read, when_settled
 from chatbot.brokers.redis_clients import Backoff, wrapped
 from chatbot.brokers.redis_deliveries import Acknowledger, Delivery
+from chatbot.brokers.window import Window
 
 if TYPE_CHECKING:
     from chatbot.brokers.redis import RedisBroker
@@ -33,7 +34,7 @@ class RedisConsumer(Consumer):
     """Hands out a queue's messages. It never raises because the server is away: it looks for it until it is stopped."""
 
     def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        self._broker, self._queue, self._prefetch = broker, queue_name, prefetch
+        self._broker, self._queue, self._window = broker, queue_name, Window(prefetch)
         # Dramatiq's own default is a second; who asks for less wants a worker that stops sooner.
         self._wait = broker.longest_wait if timeout >= 1000 else min(timeout / 1000, broker.longest_wait)
         self._holdings = broker.holdings(queue_name)
@@ -59,7 +60,7 @@ class RedisConsumer(Consumer):
 
     def _refill(self) -> None:
         try:
-            if self._holdings.room(self._prefetch, self._wait) and self._broker.steward.holds_lease(self._wait):
+            if self._holdings.room(self._window.size(), self._wait) and self._broker.steward.holds_lease(self._wait):
                 self._fetch_or_wait()
             self._backoff.reset()
         except ConnectionClosed as exc:
@@ -82,7 +83,7 @@ class RedisConsumer(Consumer):
     def _fetch(self) -> int:
         held = self._holdings
         with held.fetching:
-            number, most = held.fetch_number, self._prefetch - held.undone
+            number, most = held.fetch_number, self._window.size() - held.undone
             if most <= 0:
                 return 0
             answer = self._broker.scripts("fetch", self._broker.broker_id, self._queue, number, most)
@@ -148,6 +149,7 @@ class RedisConsumer(Consumer):
 
     def _acknowledge(self, deliveries: list[Delivery]) -> None:
         # However long the server is away: its lease may outlast that, and then nobody else would get the messages.
+        self._window.done(len(deliveries))
         backoff = Backoff()
         while held := [delivery for delivery in deliveries if delivery in self._holdings]:
             try:

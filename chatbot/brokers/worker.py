@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dramatiq
-from dramatiq.worker import WORKER_TIMEOUT, WorkerThread
+from dramatiq.worker import QUEUE_PREFETCH, WORKER_TIMEOUT, WorkerThread
 
 from chatbot.brokers.fair_queue import FairQueue, Reserve
+from chatbot.brokers.window import Prefetch
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -36,6 +37,8 @@ class Worker(dramatiq.Worker):
     ) -> None:
         chosen = set(queues or ())
         super().__init__(broker, queues=chosen or None, worker_timeout=worker_timeout, worker_threads=worker_threads)
+        if not QUEUE_PREFETCH:  # else it is what somebody wants
+            self.queue_prefetch = Prefetch(self.queue_prefetch)
         works_on = chosen or broker.get_declared_queues()
         self._reserve = worker_threads > 1 and reserved in works_on and len(works_on) > 1
         self.work_queue: Any = FairQueue(weights, reserved)
