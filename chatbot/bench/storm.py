@@ -64,9 +64,9 @@ def _round(here: Place, windows: int, checks: list[Check]) -> tuple[float, float
             began = time.time()
             events: list[Any] = worker.wait_for(windows, 300)
             ran = max(at for _, at, _ in events) - began
+            wait_until(lambda: here.open_windows("bench") == 0, 30, "windows stay open")
         keys = sorted(int(key) for key, _, _ in events)
         checks.append(check("every window ran once", keys, list(range(windows))))
-        wait_until(lambda: here.open_windows("bench") == 0, 30, "windows stay open")
     return handed, ran, due[-1] - due[0]
 
 
