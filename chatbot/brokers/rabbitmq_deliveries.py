@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pika.exceptions
 
 from chatbot.brokers.rabbitmq_nodes import GOODBYE, LOST, Nodes, answering, close, wrapped
-from chatbot.brokers.window import Window
+from chatbot.brokers.window import SLOW, Window
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,8 @@ class Deliveries:
 
     def _look(self, timeout: float) -> None:
         self._patience, began = timeout, time.monotonic()
-        self._connection.process_data_events(timeout)
+        # A wide window must not wait for long to become narrow: a burst of slow calls would fill it.
+        self._connection.process_data_events(min(timeout, SLOW) if self._second else timeout)
         if not self._channel.is_open:
             raise pika.exceptions.ChannelWrongStateError("the server has closed the channel")
         self._flush_left()

@@ -21,6 +21,9 @@ from tests.brokers.rabbitmq_server import INSPECTED, manage
 from tests.servers import RabbitmqServer
 from tests.waiting import wait_until
 
+#: As /proc/net/tcp writes it.
+ESTABLISHED = "01"
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RabbitmqServer]:
@@ -33,6 +36,16 @@ def server() -> Iterator[RabbitmqServer]:
 def house(server: RabbitmqServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[House]:
     with contextlib.closing(House(server, tmp_path, queue_type=request.param)) as house:
         yield house
+
+
+def has_connection(pid: int, port: int) -> bool:
+    """Say whether a process has a connection to a port of this machine that the other side has not closed."""
+    owned = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    found = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(
+        state == ESTABLISHED and int(remote.partition(":")[2], 16) == port and f"socket:[{inode}]" in owned
+        for _, _, remote, state, _, _, _, _, _, inode, *_ in found
+    )
 
 
 # --- workers ---
@@ -66,6 +79,8 @@ def test_a_frozen_worker_neither_runs_nor_acknowledges_what_others_took_over(hou
     with house.working():
         # The server misses two heartbeats.
         wait_until(lambda: len(house.runs(who="parent")) == 2 * THREADS, 15)
+    # It gives to others what a connection had before it closes that; until then the child cannot know.
+    wait_until(lambda: not has_connection(child.pid, house.server.port), 15)
     house.send(range(20, 20 + THREADS))  # with the tags of those that the child holds
     child.send_signal(signal.SIGCONT)
     wait_until(lambda: set(range(20, 20 + THREADS)) <= set(house.runs(who="child")), 15)

@@ -51,6 +51,7 @@ WRONG: list[tuple[Any, dict[str, Any], str, str, str]] = [
     (STORE, {"ahead": 3_000}, "clock", "warning", "clock is 3 s ahead of that of the store"),
     (STORE, {"ahead": -200_000}, "clock", "error", "3.33 min behind"),
     (RABBIT, {"version": "3.8.34"}, "version", "error", "older than 3.10"),
+    (RABBIT, {"version": "4.0.2"}, "version", "warning", "may run a dead letter again"),
     (RABBIT, {"version": "3.12.4", "nodes": 3}, "version", "warning", "may wait until a lost node is back"),
     (RABBIT, {"queues": [Queue(name="low", work=True, mismatch="x-queue-type")]}, "queue types", "error", "queue low"),
     (RABBIT, {"queues": [Queue(name="low", work=True, limited=True)]}, "delivery limits", "warning", "after 20"),

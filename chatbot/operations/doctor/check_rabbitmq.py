@@ -12,8 +12,11 @@ OLDEST = (3, 10)
 LADDER_WAITS_UNTIL = (3, 12, 4)
 #: ms. What an advanced.config should say, and the server's own default for consumers.
 CONFIRM_TIMEOUT, CONSUMER_TIMEOUT = 10_000, 1_800_000
-#: A message may wait in a worker while one of its predecessors runs.
+#: A message may wait in a worker while one of its predecessors runs. (More of them, if calls were quick until then and
+#: hang now: docs/runbook.md.)
 RUNS = 2
+#: These forget to make a dead letter of what a cancelled consumer had (rabbitmq-server's pull request 12442).
+FORGETFUL = ((4, 0, 0), (4, 0, 3))
 
 _DELETE = "let its messages run out, `rabbitmqctl delete_queue {name} --if-empty`, and start the workers again"
 
@@ -32,6 +35,12 @@ def version(server: Rabbitmq) -> Iterator[Finding]:
             severity="warning",
             found=f"in a cluster of RabbitMQ {server.version}, delayed messages may wait until a lost node is back",
             cure="use a later one than 3.12.4",
+        )
+    elif number and FORGETFUL[0] <= number < FORGETFUL[1]:
+        yield Finding(
+            severity="warning",
+            found=f"RabbitMQ {server.version} may run a dead letter again instead of keeping it",
+            cure="use RabbitMQ 4.0.3 or newer",
         )
 
 
