@@ -22,8 +22,8 @@ from chatbot.brokers.rabbitmq_nodes import HEARTBEAT, AccessRefused, Nodes
 from chatbot.brokers.rabbitmq_outcomes import closed, publication
 from chatbot.brokers.rabbitmq_publisher import Envelope, Fate, Publisher
 from chatbot.brokers.rabbitmq_queues import QueueType
-from chatbot.brokers.urls import reading
 from chatbot.errors import ConfigurationError
+from chatbot.urls import reading
 
 if TYPE_CHECKING:
     from dramatiq.broker import Consumer
@@ -61,7 +61,7 @@ class RabbitmqBroker(Admission, stock.RabbitmqBroker):
             raise ConfigurationError("quorum queues have no max_priority: use classic queues, or a queue per priority")
         if not confirm_delivery:
             raise ConfigurationError("confirm_delivery cannot be off: what is not confirmed may be lost")
-        with reading():
+        with reading("CHATBOT_BROKER_URL"):
             super().__init__(url=None if url is None else _nodes(url), confirm_delivery=True, **options)
         self.queue_type, self._retry_for = queue_type, retry_for
         self.nodes = Nodes(self.parameters if isinstance(self.parameters, list) else [self.parameters], heartbeat)

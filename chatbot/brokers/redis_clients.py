@@ -1,8 +1,8 @@
 """Clients for a Redis broker: one server, a Sentinel's master, or a cluster; and their errors in Dramatiq's words.
 
 - `redis://`, `rediss://` (TLS), `unix://`: one server, as redis-py reads them; with `?cluster=true` a cluster's node;
-- `redis+sentinel://user:password@host:26379,host:26379/service/db`: the master that the Sentinels name. Options belong
-  to the master (`?ssl=true` for TLS), but `sentinel_username` and `sentinel_password` are for the Sentinels.
+- `redis+sentinel://user:password@host:26379,host:26379/service/db`: the master that the Sentinels name, see
+  chatbot/stores/sentinels.py.
 """
 
 from __future__ import annotations
@@ -12,22 +12,19 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 from dramatiq.errors import ConnectionClosed
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.cluster import RedisCluster
-from redis.connection import parse_url
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
-from chatbot.brokers.urls import reading
-from chatbot.errors import ConfigurationError
+from chatbot.stores import sentinels
+from chatbot.urls import asks_for_cluster, reading, split, without_cluster
 
 logger = logging.getLogger(__name__)
 
-SENTINEL = "redis+sentinel"
+VARIABLE = "CHATBOT_BROKER_URL"
 #: s.
 SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
@@ -70,17 +67,15 @@ class Backoff:
 
 def is_cluster(url: str | None, client: Any = None) -> bool:
     """Say whether a URL names a node of a cluster, or a client is one's."""
-    return isinstance(client, RedisCluster) or dict(parse_qsl(urlsplit(url or "").query)).get(
-        "cluster", ""
-    ).lower() in ("true", "1", "yes")
+    return isinstance(client, RedisCluster) or asks_for_cluster(url or "")
 
 
 def create_client(url: str | None, **options: Any) -> Any:
     """Return a client for a URL, or for redis-py's own parameters. Only a cluster's connects at once."""
     if is_cluster(url):
         return _cluster(str(url), options)
-    with reading():
-        client = _sentinel(url, options) if url and url.startswith(SENTINEL) else _server(url, options)
+    with reading(VARIABLE):
+        client = _server(url, _defaults(options))
         # Unknown options would come out with the first command only. This connects to nothing.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     return client
@@ -131,43 +126,16 @@ def _defaults(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _server(url: str | None, options: dict[str, Any]) -> redis.Redis:
-    if url:
-        return redis.Redis.from_url(url, **_defaults(options))
-    return redis.Redis(**_defaults(options))
+    if not url:
+        return redis.Redis(**options)
+    if split(url).scheme == sentinels.SCHEME:
+        return sentinels.master(url, options, VARIABLE)
+    return redis.Redis.from_url(url, **options)
 
 
 def _cluster(url: str, options: dict[str, Any]) -> Any:
-    parts = urlsplit(url)
-    query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name != "cluster"])
     defaults = _defaults(options)
     if "retry" not in options:
         del defaults["retry"]  # its own covers a fail-over, which takes longer
     with wrapped():
-        return RedisCluster.from_url(parts._replace(query=query).geturl(), **defaults)
-
-
-def _sentinel(url: str, options: dict[str, Any]) -> redis.Redis:
-    parts = urlsplit(url)
-    user, at, hosts = parts.netloc.rpartition("@")
-    nodes = [_node(host) for host in hosts.split(",") if host]
-    service, _, db = parts.path.strip("/").partition("/")
-    if not nodes or not service:
-        raise ConfigurationError("CHATBOT_BROKER_URL lacks a part: redis+sentinel://host:port,host:port/service/db")
-    master = parse_url(f"redis://{user}{at}master/{db}?{parts.query}")
-    del master["host"]
-    ours = {
-        name.removeprefix("sentinel_"): master.pop(name)
-        for name in ("sentinel_username", "sentinel_password")
-        if name in master
-    }
-    master = _defaults({**master, **options})
-    timeouts = {name: master[name] for name in ("socket_timeout", "socket_connect_timeout")}
-    if "ssl" in master:
-        master["ssl"] = str(master["ssl"]).lower() in ("true", "1", "yes")
-    sentinels = Sentinel(nodes, sentinel_kwargs={**timeouts, **ours})
-    return sentinels.master_for(service, **master)  # type: ignore[no-any-return]
-
-
-def _node(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    return (host.strip("[]"), int(port)) if host else (text, 26379)
+        return RedisCluster.from_url(without_cluster(url), **defaults)

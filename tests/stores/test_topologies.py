@@ -48,10 +48,15 @@ def held(store: RedisStore) -> set[tuple[str, str]]:
 
 # --- URLs ---
 def test_a_sentinel_url_names_sentinels_service_and_database() -> None:
-    servers = find("redis+sentinel://me:p%40ss@one:1,two,[::1]:3/main/5?socket_timeout=9&sentinel_password=other")
+    servers = find("redis+sentinel://me:p%40ss@one:1,two,[::1]:3,[::2]/main/5?socket_timeout=9&sentinel_password=other")
     pool = servers.client.connection_pool
     nodes = [sentinel.connection_pool.connection_kwargs for sentinel in pool.sentinel_manager.sentinels]
-    assert [(node["host"], node["port"]) for node in nodes] == [("one", 1), ("two", 26_379), ("::1", 3)]
+    assert [(node["host"], node["port"]) for node in nodes] == [
+        ("one", 1),
+        ("two", 26_379),
+        ("::1", 3),
+        ("::2", 26_379),
+    ]
     assert {node["password"] for node in nodes} == {"other"}
     wanted = {"username": "me", "password": "p@ss", "db": 5, "socket_timeout": 9}
     assert pool.connection_kwargs.items() >= wanted.items()

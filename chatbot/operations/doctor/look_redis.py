@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 
@@ -14,6 +13,7 @@ from chatbot.brokers.redis_clients import create_client, is_cluster, socket_time
 from chatbot.operations.doctor.facts import Server, Unseen
 from chatbot.stores.partitions import wrapped as wrapped_store
 from chatbot.stores.redis import LONGEST_SLEEP, RedisStore
+from chatbot.urls import without_cluster
 
 
 def ledger(store: RedisStore, unseen: list[Unseen]) -> Server:
@@ -69,11 +69,7 @@ def workers(made: Any, queues: Sequence[str]) -> tuple[int, list[str]]:
 @contextmanager
 def _node(url: str) -> Iterator[Any]:
     """Lend a client of one server: of a cluster it is the node that the URL names."""
-    if is_cluster(url):
-        parts = urlsplit(url)
-        query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name != "cluster"])
-        url = parts._replace(query=query).geturl()
-    with closing(create_client(url)) as client:
+    with closing(create_client(without_cluster(url) if is_cluster(url) else url)) as client:
         yield client
 
 
