@@ -79,12 +79,19 @@ class Partitions:
     def each(
         self, verb: str, items: Sequence[T], args_of: Callable[[T], tuple[Arg, ...]], *, replicated: bool = False
     ) -> list[Any]:
-        """Run a verb that takes one key, the first of an item's arguments, on each of them, in one round trip. Return
-        what each call answers, or the error that it would raise alone: that of one is no other's."""
-        calls = [(verb, self.of(str(args[0])), args) for args in map(args_of, items)]
+        """Run a verb on each record, whose key is the first of an item's arguments, in one round trip. Return what it
+        answers, or the error that it would raise alone: that of one record is no other's."""
+        args = list(map(args_of, items))
+        chunks = self._chunks([str(one[0]) for one in args], BATCH)
+        calls = [(verb, p, tuple(chain.from_iterable(args[i] for i in where))) for p, where in chunks]
         with wrapped():
             answers = self._answers(calls, replicated and self._replicas > 0)
-        return [_in_our_words(answer) if isinstance(answer, Exception) else answer for answer in answers]
+        found: list[Any] = [None] * len(args)
+        for (_, where), answer in zip(chunks, answers, strict=True):
+            told = [answer] * len(where) if isinstance(answer, Exception) else answer
+            for i, one in zip(where, told, strict=True):
+                found[i] = _in_our_words(one) if isinstance(one, Exception) else one
+        return found
 
     def at(self, partition: int, verb: str, *args: Arg) -> Any:
         """Run a verb in one partition."""
@@ -113,16 +120,22 @@ class Partitions:
     ) -> list[Any]:
         """Send items to their partitions, in calls of `size`, in one round trip; answers come in the items' order.
         `replicated`: return only when the replicas have what was written."""
-        places: dict[int, list[int]] = {}
-        for i, item in enumerate(items):
-            places.setdefault(self.of(key_of(item)), []).append(i)
-        chunks = [(p, where[i : i + size]) for p, where in places.items() for i in range(0, len(where), size)]
+        chunks = self._chunks(list(map(key_of, items)), size)
         calls = [(verb, p, (*head, *chain.from_iterable(args_of(items[i]) for i in where))) for p, where in chunks]
         answers: list[Any] = [None] * len(items)
         for (_, where), answer in zip(chunks, self._run(calls, replicated), strict=True):
             for i, one in zip(where, answer, strict=True):
                 answers[i] = one
         return answers
+
+    def _chunks(self, keys: Sequence[str], size: int) -> list[tuple[int, Sequence[int]]]:
+        """Return the places of keys that one call is about, and its partition."""
+        if self.count == 1:
+            return [(0, range(i, min(i + size, len(keys)))) for i in range(0, len(keys), size)]
+        places: dict[int, list[int]] = {}
+        for i, key in enumerate(keys):
+            places.setdefault(self.of(key), []).append(i)
+        return [(p, where[i : i + size]) for p, where in places.items() for i in range(0, len(where), size)]
 
     def _run(self, calls: Sequence[Call], replicated: bool = False) -> list[Any]:
         replicated = replicated and self._replicas > 0
@@ -233,6 +246,8 @@ def wrapped() -> Iterator[None]:
     except (*ELSEWHERE, redis.exceptions.TryAgainError, redis.exceptions.RedisClusterException) as exc:
         raise StoreUnavailable(f"the store does not answer for now: {exc}") from exc
     except redis.exceptions.ResponseError as exc:
+        if str(exc).startswith("OOM"):  # of one record: redis-py reads the class of whole answers only
+            raise StoreFull() from exc
         if str(exc).startswith(FOR_NOW) or MOVING in str(exc):
             raise StoreUnavailable(f"the store refuses writes for now: {exc}") from exc
         raise

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 import pytest
 from redis.crc import key_slot
+from redis.exceptions import ResponseError
 
 from chatbot.errors import ConfigurationError, StoreFull, StoreUnavailable
-from chatbot.stores.base import DAY, OPEN, ClaimCheck, FollowUp, Lease, Offer, Window, digest
+from chatbot.stores.base import (
+    DAY,
+    OPEN,
+    Claim,
+    ClaimCheck,
+    FollowUp,
+    Lease,
+    Offer,
+    Settling,
+    Wanted,
+    Window,
+    digest,
+)
+from chatbot.stores.partitions import BATCH
 from chatbot.stores.redis import RedisStore
 from tests.servers import RedisServer
 from tests.waiting import wait_until
@@ -41,6 +56,43 @@ def run(store: RedisStore, key: str = "turn/a") -> ClaimCheck:
 
 def ttl(store: RedisStore, key: str) -> int:
     return int(store.client.pttl("{chatbot:0}" + key))
+
+
+# --- many records in one call ---
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_a_foreign_value_under_a_records_key_harms_no_other_record(server: RedisServer, partitions: int) -> None:
+    with closing(RedisStore(server.url, partitions=partitions)) as store:
+        store.claim("s:b", "m0", 10_000)
+        (key,) = store.client.keys("*c:s:b")
+        store.client.delete(key)
+        store.client.rpush(key, "foreign")
+        store.client.pexpire(key, DAY)
+        wanted = [Wanted(f"s:{name}", "m1", 10_000) for name in "abc"]
+        settled = [Settling(one.key, "m1", "", one.key.encode(), DAY, DAY) for one in wanted]
+        claimed, told = store.claim_many(wanted), store.settle_many(settled)
+        assert [type(answer) for answer in claimed] == [Claim, ResponseError, Claim]
+        assert [type(answer) for answer in told] == [bytes, ResponseError, bytes]
+        assert (told[0], told[2]) == (b"s:a", b"s:c")
+        assert all("WRONGTYPE" in str(answers[1]) for answers in (claimed, told))
+
+
+def test_more_records_than_a_call_takes_are_answered_in_their_order(server: RedisServer) -> None:
+    with closing(RedisStore(server.url, partitions=3)) as store:
+        wanted = [Wanted(f"s:{n}", f"m{n}", 10_000) for n in range(2 * BATCH + 1)]
+        settled = [Settling(one.key, one.owner, "", one.key.encode(), DAY, DAY) for one in wanted]
+        assert {answer.verdict for answer in store.claim_many(wanted) if isinstance(answer, Claim)} == {"new"}
+        assert store.settle_many(settled) == [one.key.encode() for one in wanted]
+
+
+@pytest.mark.parametrize("verb", ["claim", "settle"])
+def test_a_server_that_is_no_master_any_more_takes_no_record(store: RedisStore, verb: str) -> None:
+    settled = [Settling(f"s:{n}", "m1", "", b"v", DAY, DAY) for n in range(2)]
+    asked = [Wanted(one.key, one.owner, 10_000) for one in settled]
+    store.client.replicaof("127.0.0.1", 1)
+    answers: Sequence[object] = store.claim_many(asked) if verb == "claim" else store.settle_many(settled)
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 2
+    store.client.replicaof("NO", "ONE")
+    assert store.settle_many(settled) == [b"v", b"v"]
 
 
 # --- keys ---
@@ -156,6 +208,19 @@ def test_a_full_store_takes_nothing_new_and_leaves_nothing_of_it(store: RedisSto
     with pytest.raises(StoreFull):
         store.claim("s:x", "m1", 10_000)
     assert store.client.keys("*") == []
+
+
+def test_a_full_store_refuses_each_new_record_and_notes_those_that_are_done(
+    store: RedisStore, fill: Callable[[], None]
+) -> None:
+    store.claim("s:old", "m0", 10_000)
+    fill()
+    answers = store.claim_many(
+        [Wanted("s:a", "m1", 10_000), Wanted("s:b", "m2", 10_000), Wanted("s:old", "m0", 10_000)]
+    )
+    assert [type(answer) for answer in answers] == [StoreFull, StoreFull, Claim]
+    settled = [Settling(key, owner, "", b"v", DAY, DAY) for key, owner in (("s:old", "m0"), ("s:a", "m1"))]
+    assert store.settle_many(settled) == [b"v", b"v"]
 
 
 def test_a_full_store_drains(store: RedisStore, fill: Callable[[], None]) -> None:
