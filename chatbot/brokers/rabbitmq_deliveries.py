@@ -7,8 +7,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pika.exceptions
 
@@ -23,10 +22,11 @@ Verdict = Literal["ack", "reject", "requeue"]
 SILENCE = 0.5
 #: s. While workers are busy with other messages, more verdicts follow soon: in one frame they cost a fraction.
 GATHERING = 0.0005
+#: s. For so long an acknowledgement waits for those before it: together they are one frame.
+LATEST = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     tag: int
     body: bytes
     redelivered: bool
@@ -41,6 +41,9 @@ class Deliveries:
         #: Tags that the server waits for, in their order.
         self._held: dict[int, None] = {}
         self._verdicts: list[tuple[int, Verdict]] = []
+        #: Tags whose acknowledgement waits for one before them, which is still held, and whether a timer ends that.
+        self._late: list[int] = []
+        self._timed = False
         #: A verdict that waited at the end of the last look.
         self._left: tuple[int, Verdict] | None = None
         self._changed = threading.Condition()
@@ -102,6 +105,7 @@ class Deliveries:
         """Send the verdicts that wait, and give the rest back."""
         with suppress(*LOST), answering(self._connection, GOODBYE):
             self._flush()
+            self._acknowledge([], at_once=True)
             self._channel.close()
         close(self._connection)
         self._fail(ConnectionError("closed"))
@@ -178,13 +182,25 @@ class Deliveries:
                 acks.append(tag)
             else:
                 self._channel.basic_nack(tag, requeue=verdict == "requeue")
-        self._acknowledge(sorted(acks))
+        self._acknowledge(acks)
 
-    def _acknowledge(self, tags: list[int]) -> None:
-        """Everything below the first tag that is still held goes in one frame."""
-        held = next(iter(self._held), None)
+    def _acknowledge(self, tags: list[int], *, at_once: bool = False) -> None:
+        """Everything below the first tag that is still held goes in one frame. What is above it waits a little, for it
+        may soon be below; if it has waited before, or that is to be `at_once`, it costs a frame of its own."""
+        held, late = next(iter(self._held), None), set(self._late)
+        tags = sorted([*self._late, *tags])
         below = [tag for tag in tags if held is None or tag < held]
         if below:
             self._channel.basic_ack(below[-1], multiple=len(below) > 1)
-        for tag in tags[len(below) :]:
-            self._channel.basic_ack(tag)
+        above = tags[len(below) :]
+        self._late = [] if at_once else [tag for tag in above if tag not in late]
+        for tag in above:
+            if at_once or tag in late:
+                self._channel.basic_ack(tag)
+        if self._late and not self._timed:
+            self._timed = True
+            self._connection.call_later(LATEST, self._end_wait)
+
+    def _end_wait(self) -> None:
+        self._timed = False
+        self._acknowledge([], at_once=True)
