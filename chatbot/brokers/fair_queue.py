@@ -47,6 +47,8 @@ class FairQueue(Queue[Any]):
     def _next(self) -> str:
         """Each queue with work earns its weight; the one with the most credit is next, and pays for all."""
         names = [name for name, items in self._waiting.items() if items]
+        if len(names) == 1:
+            return names[0]  # it pays what it earns
         for name in names:
             self._credit[name] = self._credit.get(name, 0) + self._weight(name)
         chosen = max(names, key=lambda name: self._credit[name])

@@ -36,6 +36,8 @@ class RabbitmqMessage(stock._RabbitmqMessage):
 
     #: A guard may note what a delivery has done when it is acknowledged, see `when_settled`.
     settles_first = True
+    #: Set by whoever wants the broker to take it back instead of acknowledging it.
+    unacknowledged = False
 
     def __init__(self, delivery: Delivery, message: Message[Any], deliveries: Deliveries) -> None:
         stock_message: Any = super()
@@ -74,14 +76,16 @@ class RabbitmqConsumer(Consumer):
         """Acknowledge a message, unless it has gone back to the server with its connection."""
         if not _delivered(message):
             return
-        when_settled(message, lambda: message.deliveries.settle(message._tag, "requeue" if _kept(message) else "ack"))
+        when_settled(
+            message, lambda: message.deliveries.settle(message._tag, "requeue" if message.unacknowledged else "ack")
+        )
 
     def nack(self, message: MessageProxy) -> None:
         """Move a message to the dead letters. Raises ConnectionClosed if it has not got there."""
         if not _delivered(message):
             return
         when_settled(message, lambda: None)
-        if _kept(message):
+        if message.unacknowledged:
             message.deliveries.settle(message._tag, "requeue")
         elif self._broker.queue_type == "quorum":
             message.deliveries.settle(message._tag, "reject")
@@ -178,10 +182,6 @@ def _eta(message: Message[Any], moves: bool) -> float | None:
         return due
     message.options.pop("eta", None)
     return None
-
-
-def _kept(message: MessageProxy) -> bool:
-    return bool(getattr(message, "unacknowledged", False))
 
 
 def _delivered(message: MessageProxy) -> TypeGuard[RabbitmqMessage]:

@@ -18,10 +18,12 @@ class Signals(_Base):
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Tell the middleware in their order; a MiddlewareError ends it, other errors are logged."""
-        name = "before_" + signal
+        name, plain = "before_" + signal, len(args) == 1 and not kwargs
         for listener in self._listeners(name):
             try:
-                getattr(listener, name)(self, *args, **kwargs)
+                hook = getattr(listener, name)
+                # The common shape is spelled out: Python calls it in a third of the time.
+                hook(self, args[0]) if plain else hook(self, *args, **kwargs)
             except MiddlewareError:
                 raise
             except Exception:
@@ -29,17 +31,26 @@ class Signals(_Base):
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Tell the middleware in reverse; errors are logged."""
-        name = "after_" + signal
+        name, plain = "after_" + signal, len(args) == 1 and not kwargs
+        returned = len(args) == len(kwargs) == 1 and "result" in kwargs
+        result = kwargs.get("result")
         for listener in reversed(self._listeners(name)):
             try:
-                getattr(listener, name)(self, *args, **kwargs)
+                hook = getattr(listener, name)
+                if plain:
+                    hook(self, args[0])
+                elif returned:
+                    hook(self, args[0], result=result)
+                else:
+                    hook(self, *args, **kwargs)
             except Exception:
                 self.logger.critical("Unexpected failure in %s of %r.", name, listener, exc_info=True)
 
     def _listeners(self, name: str) -> list[Any]:
         known: dict[str, tuple[list[Any], list[Any]]] = vars(self).setdefault("_known_listeners", {})
-        if name in known and known[name][0] == self.middleware:
-            return known[name][1]
+        found = known.get(name)
+        if found is not None and found[0] == self.middleware:
+            return found[1]
         silent = getattr(Middleware, name, None)
         listeners = [
             m

@@ -105,7 +105,12 @@ def _number(value: float) -> float | int | str:
 
 def record_key(kind: str, name: str, key: str) -> str:
     """Return the key of a standalone record: records of other kinds, names or keys never share it."""
-    return f"{kind}:{name.replace('%', '%25').replace(':', '%3A')}:{key}"
+    return f"{_prefix(kind, name)}{key}"
+
+
+@lru_cache(maxsize=1024)
+def _prefix(kind: str, name: str) -> str:
+    return f"{kind}:{name.replace('%', '%25').replace(':', '%3A')}:"
 
 
 def short_hash(data: bytes) -> str:

@@ -70,7 +70,7 @@ class PatientMiddleware(Middleware):
 
     # Consumers of ours take such a message back when they are asked to settle it; of others, only an error stops them.
     def before_ack(self, broker: Broker, message: MessageProxy) -> None:
-        if getattr(message, "unacknowledged", False) and not getattr(broker, "takes_back", False):
+        if not getattr(broker, "takes_back", False) and getattr(message, "unacknowledged", False):
             raise GuardError(f"{message.message_id} is not acknowledged: the broker keeps it for another worker")
 
     before_nack = before_ack

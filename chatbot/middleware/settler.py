@@ -152,4 +152,4 @@ def may_wait(actor: Actor[..., object], message: MessageProxy, *, stored: bool =
     own, declared = message.options, actor.options
     if own.get("store_results", declared.get("store_results", stored)):
         return False
-    return all(not (own.get(name) or declared.get(name)) for name in _USED)
+    return not (any(map(own.get, _USED)) or any(map(declared.get, _USED)))

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import redis
-from dramatiq import Worker
+from dramatiq import Message, Worker
+from dramatiq.encoder import JSONEncoder
 from dramatiq.errors import DecodeError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from chatbot.brokers.messages import read
@@ -123,3 +124,42 @@ def test_what_a_worker_cannot_handle_is_no_message(name: str, bad: Any) -> None:
     else:
         with pytest.raises(DecodeError):
             read(json.dumps({**good, "message_timestamp": 1, name: bad}).encode())
+
+
+def told(read_it: Callable[[bytes], Any], body: bytes) -> str:
+    """Return a message with all that is in it, or whether there is none."""
+    try:
+        found = vars(read_it(body))
+    except DecodeError:
+        return "no message"
+    made_up = {name for name in ("message_id", "message_timestamp") if f'"{name}"'.encode() not in body}
+    return repr({name: value for name, value in found.items() if name not in made_up})
+
+
+@settings(FUZZ, max_examples=300)
+@given(strange())
+@example(
+    b'{"queue_name":"q","actor_name":"a","args":[1e400,NaN,-0.0],"kwargs":{"k":"\\ud800"},"options":{},"message_id":"m",'
+    b'"message_timestamp":1}'
+)
+@example(
+    b'{"queue_name":"q","actor_name":"a","args":"ab","kwargs":{},"options":{},"message_id":"m","message_timestamp":1}'
+)
+@example(
+    b'{"queue_name":"q","actor_name":"a","args":[],"kwargs":{},"options":{},"message_id":"m","message_timestamp":1.0}'
+)
+def test_a_message_is_what_dramatiq_makes_of_it(body: bytes) -> None:
+    assert told(read, body) in (told(Message.decode, body), "no message")
+
+
+def test_a_message_that_somebodys_own_encoder_wrote_is_read_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reversed(JSONEncoder):
+        def encode(self, data: dict[str, Any]) -> bytes:
+            return super().encode(data)[::-1]
+
+        def decode(self, data: bytes) -> dict[str, Any]:
+            return super().decode(data[::-1])
+
+    monkeypatch.setattr("dramatiq.message.global_encoder", Reversed())
+    message = Message[Any]("q", "a", (1,), {}, {})
+    assert read(message.encode()) == message
