@@ -41,7 +41,7 @@ class Deliveries:
         #: Tags that the server waits for, in their order.
         self._held: dict[int, None] = {}
         self._verdicts: list[tuple[int, Verdict]] = []
-        #: Tags whose acknowledgement waits for one before them, which is still held, and whether a timer ends that.
+        #: Tags whose acknowledgement waits for one before them that is still held, and whether a timer will end that.
         self._late: list[int] = []
         self._timed = False
         #: A verdict that waited at the end of the last look.
@@ -186,17 +186,16 @@ class Deliveries:
 
     def _acknowledge(self, tags: list[int], *, at_once: bool = False) -> None:
         """Everything below the first tag that is still held goes in one frame. What is above it waits a little, for it
-        may soon be below; if it has waited before, or that is to be `at_once`, it costs a frame of its own."""
-        held, late = next(iter(self._held), None), set(self._late)
+        may soon be below; `at_once`, each costs a frame."""
+        held = next(iter(self._held), None)
         tags = sorted([*self._late, *tags])
         below = [tag for tag in tags if held is None or tag < held]
+        above = tags[len(below) :]
+        self._late = [] if at_once else above
         if below:
             self._channel.basic_ack(below[-1], multiple=len(below) > 1)
-        above = tags[len(below) :]
-        self._late = [] if at_once else [tag for tag in above if tag not in late]
-        for tag in above:
-            if at_once or tag in late:
-                self._channel.basic_ack(tag)
+        for tag in above if at_once else ():
+            self._channel.basic_ack(tag)
         if self._late and not self._timed:
             self._timed = True
             self._connection.call_later(LATEST, self._end_wait)

@@ -17,6 +17,7 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker as StockRabbitmqBroker
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.message import Message
 from dramatiq.middleware import TimeLimitExceeded
+from pika.adapters.blocking_connection import BlockingChannel
 
 from chatbot.brokers.rabbitmq import RabbitmqBroker
 from chatbot.brokers.rabbitmq_deliveries import Deliveries
@@ -328,3 +329,44 @@ def test_acknowledgements_of_any_order_leave_what_is_open(broker: Any, channel: 
     assert sorted(left) == [3, 6, 8]
     assert channel.basic_get("confirmed")[0] is None
     assert Message.decode(wait_until(lambda: channel.basic_get("confirmed.XQ")[2])).args == (5,)
+
+
+def test_acknowledgements_do_not_wait_for_a_message_that_takes_long(broker: Any, channel: Any) -> None:
+    actor = declare(broker, print, queue_name="confirmed")
+    broker.enqueue_many([actor.message(n) for n in range(5)])
+    consumer = broker.consume("confirmed", prefetch=3, timeout=100)
+    first, *others = (wait_until(lambda: next(consumer)) for _ in range(3))
+    for message in others:
+        consumer.ack(message)
+    later = [wait_until(lambda: next(consumer)) for _ in range(2)]  # there was no room for them before
+    assert [message.args for message in later] == [(3,), (4,)]
+    for message in (*later, first):
+        consumer.ack(message)
+    consumer.close()
+    wait_until(lambda: channel.queue_declare("confirmed", passive=True).method.message_count == 0)
+
+
+def test_acknowledgements_that_wait_for_those_before_them_share_a_frame(
+    broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames: list[tuple[int, bool]] = []
+    basic_ack = BlockingChannel.basic_ack
+
+    def noted(self: BlockingChannel, delivery_tag: int = 0, multiple: bool = False) -> None:
+        frames.append((delivery_tag, multiple))
+        basic_ack(self, delivery_tag, multiple)
+
+    monkeypatch.setattr(BlockingChannel, "basic_ack", noted)
+    monkeypatch.setattr("chatbot.brokers.rabbitmq_deliveries.LATEST", 60)
+    actor = declare(broker, print, queue_name="confirmed")
+    broker.enqueue_many([actor.message(n) for n in range(20)])
+    consumer = broker.consume("confirmed", prefetch=20, timeout=100)
+    first, *others = (wait_until(lambda: next(consumer)) for _ in range(20))
+    for message in others:
+        consumer.ack(message)
+    assert next(consumer) is None
+    assert frames == []
+    consumer.ack(first)
+    wait_until(lambda: next(consumer) is None and frames)
+    assert frames == [(20, True)]
+    consumer.close()
