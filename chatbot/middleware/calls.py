@@ -67,7 +67,9 @@ def parameters_hash(actor: Actor[..., Any], message: Call, exclude: frozenset[st
 
     Arguments must be what msgspec can write as JSON; anything else raises PolicyInvalid.
     """
-    named = {name: value for name, value in arguments(actor, message).items() if name not in exclude}
+    named = arguments(actor, message)
+    if exclude:
+        named = {name: value for name, value in named.items() if name not in exclude}
     try:
         if _PLAIN.issuperset(map(type, named.values())):  # as nearly all are: the same bytes, at a fraction of the cost
             canonical = msgspec.json.encode(dict(sorted(named.items())))

@@ -111,12 +111,9 @@ def _record(actor: Actor[..., Any], message: MessageProxy) -> Record | None:
     if policy is None or (key := resolve(policy.key, actor, message)) is None:
         return None
     told_apart_by = None if policy.fingerprint is None else resolve(policy.fingerprint, actor, message)
+    # Hashed, as a record has no room for whatever a payload may hold.
+    fingerprint = parameters_hash(actor, message) if told_apart_by is None else short_hash(told_apart_by.encode())
     return Record(
-        key=record_key("run", actor.actor_name, key),
-        # Hashed, as a record has no room for whatever a payload may hold.
-        fingerprint=parameters_hash(actor, message) if told_apart_by is None else short_hash(told_apart_by.encode()),
-        ttl=policy.remembered(message),
-        value_ttl=ms(policy.result_ttl),
-        lease=ms(policy.lease),
-        on_store_error=policy.on_store_error,
-    )
+        record_key("run", actor.actor_name, key), fingerprint, policy.remembered(message), ms(policy.result_ttl),
+        ms(policy.lease), policy.on_store_error,
+    )  # fmt: skip
