@@ -360,7 +360,7 @@ def test_acknowledgements_that_wait_for_those_before_them_share_a_frame(
     monkeypatch.setattr("chatbot.brokers.rabbitmq_deliveries.LATEST", 60)
     actor = declare(broker, print, queue_name="confirmed")
     broker.enqueue_many([actor.message(n) for n in range(20)])
-    consumer = broker.consume("confirmed", prefetch=20, timeout=100)
+    consumer = broker.consume("confirmed", prefetch=40, timeout=100)
     first, *others = (wait_until(lambda: next(consumer)) for _ in range(20))
     for message in others:
         consumer.ack(message)
@@ -369,4 +369,21 @@ def test_acknowledgements_that_wait_for_those_before_them_share_a_frame(
     consumer.ack(first)
     wait_until(lambda: next(consumer) is None and frames)
     assert frames == [(20, True)]
+    consumer.close()
+
+
+def test_acknowledgements_that_wait_take_up_half_of_the_window_at_most(
+    broker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatbot.brokers.rabbitmq_deliveries.LATEST", 60)
+    actor = declare(broker, print, queue_name="confirmed")
+    broker.enqueue_many([actor.message(n) for n in range(6)])
+    consumer = broker.consume("confirmed", prefetch=4, timeout=100)
+    first, *others = (wait_until(lambda: next(consumer)) for _ in range(4))
+    for message in others:
+        consumer.ack(message)
+    later = [wait_until(lambda: next(consumer)) for _ in range(2)]  # three of four would have left room for none
+    assert [message.args for message in later] == [(4,), (5,)]
+    for message in (first, *later):
+        consumer.ack(message)
     consumer.close()
