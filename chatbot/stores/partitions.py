@@ -130,8 +130,8 @@ class Partitions:
 
     def _chunks(self, keys: Sequence[str], size: int) -> list[tuple[int, Sequence[int]]]:
         """Return the places of keys that one call is about, and its partition."""
-        if self.count == 1:
-            return [(0, range(i, min(i + size, len(keys)))) for i in range(0, len(keys), size)]
+        if len(keys) <= size and self.count == 1:
+            return [(0, range(len(keys)))] if keys else []
         places: dict[int, list[int]] = {}
         for i, key in enumerate(keys):
             places.setdefault(self.of(key), []).append(i)
