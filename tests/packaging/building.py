@@ -41,13 +41,19 @@ def build(folder: Path) -> Path:
 
 def install(wheel: Path, folder: Path, python: Path) -> Path:
     """Return the directory of programs of a new environment that has the wheel and the locked packages, no more."""
-    # Ours is the only pip: Debian's Python has none to put into an environment.
+    # Debian's Python has no pip to put into an environment.
     _run([str(python), "-m", "venv", "--without-pip", str(folder)])
-    into = [*PIP, "--python", str(folder / "bin" / "python"), "install", "--no-deps"]
+    into = [*_pip_of(python), "--python", str(folder / "bin" / "python"), "install", "--no-deps"]
     locked = [part for name in ("run", "dashboard") for part in ("-r", str(ROOT / "requirements" / f"{name}.txt"))]
     _run([*into, "--require-hashes", *locked])
     _run([*into, "--no-index", str(wheel)])
     return folder / "bin"
+
+
+def _pip_of(python: Path) -> list[str]:
+    """Return a pip that can work for this Python: its own, as ours may be older than it; ours, if it has none."""
+    own = [str(python), *PIP[1:]]
+    return own if subprocess.run([*own, "--version"], capture_output=True).returncode == 0 else PIP
 
 
 def interpreter(version: str) -> Path:
