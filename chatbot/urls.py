@@ -11,6 +11,8 @@ from chatbot.errors import ConfigurationError
 
 #: What a parameter says that is to be on.
 YES = ("true", "1", "yes")
+#: Line ends and tabs, which Python's own function does not see either.
+_NOTHING = dict.fromkeys(map(ord, "\t\r\n"))
 _NETLOC = re.compile(r"(?<=://)[^/?#]*")
 
 
@@ -28,6 +30,7 @@ def reading(variable: str) -> Iterator[None]:
 
 def split(url: str) -> SplitResult:
     """Return the parts of a URL. Python's own function (since 3.12.9) refuses `[::1]` behind another host."""
+    url = url.translate(_NOTHING)
     netloc = found[0] if (found := _NETLOC.search(url)) else ""
     return urlsplit(_NETLOC.sub("", url, count=1))._replace(netloc=netloc)
 
@@ -43,7 +46,10 @@ def _host(text: str, default: int) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(default)
-    return host.strip("[]"), int(port)
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not bare or set(bare) & set("[]") or (":" in bare and bare is host):
+        raise ValueError("a host is a name or an address, an IPv6 address in brackets")
+    return bare, int(port)
 
 
 def asks_for_cluster(url: str) -> bool:

@@ -44,10 +44,16 @@ def test_hosts_have_the_default_port_unless_they_say_another(
     assert hosts(netloc, 9) == (user, found)
 
 
-@pytest.mark.parametrize("netloc", ["one:port", "one:", "one:1:"])
-def test_what_is_no_port_is_an_error(netloc: str) -> None:
-    with pytest.raises(ValueError, match="invalid literal"):
+@pytest.mark.parametrize(
+    "netloc", ["one:port", "one:", "one:1:", "::1", "[::1", "::1]:3", "[::1]]", ":3", "[]", "a[b]"]
+)
+def test_what_is_no_host_or_no_port_is_an_error(netloc: str) -> None:
+    with pytest.raises(ValueError, match=r"invalid literal|a host is"):
         hosts(netloc, 9)
+
+
+def test_a_url_that_was_folded_over_lines_is_read() -> None:
+    assert split("redis+cluster://one:1,\r\n\ttwo\n") == ("redis+cluster", "one:1,two", "", "", "")
 
 
 def test_the_wish_for_a_cluster_is_read_and_taken_away() -> None:

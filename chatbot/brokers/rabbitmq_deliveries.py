@@ -186,13 +186,14 @@ class Deliveries:
 
     def _acknowledge(self, tags: list[int], *, at_once: bool = False) -> None:
         """Everything below the first tag that is still held goes in one frame. What is above it waits a little, for it
-        may soon be below, while it takes up less than half of the window; `at_once`, each costs a frame."""
+        may soon be below, while it takes up less than half of the window, and nothing of one that is exact: some thread
+        might be idle for it. `at_once`, each costs a frame."""
         held = next(iter(self._held), None)
         tags = sorted([*self._late, *tags])
         below = [tag for tag in tags if held is None or tag < held]
         above = tags[len(below) :]
         window = self._window.wide if self._second else self._window.narrow
-        at_once = at_once or len(above) * 2 > window
+        at_once = at_once or self._window.is_exact or len(above) * 2 > window
         self._late = [] if at_once else above
         if below:
             self._channel.basic_ack(below[-1], multiple=len(below) > 1)

@@ -72,10 +72,10 @@ def is_cluster(url: str | None, client: Any = None) -> bool:
 
 def create_client(url: str | None, **options: Any) -> Any:
     """Return a client for a URL, or for redis-py's own parameters. Only a cluster's connects at once."""
-    if is_cluster(url):
-        return _cluster(str(url), options)
     with reading(VARIABLE):
-        client = _server(url, _defaults(options))
+        if is_cluster(url):
+            return _cluster(str(url), options)
+        client = _server(url, options)
         # Unknown options would come out with the first command only. This connects to nothing.
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     return client
@@ -127,10 +127,10 @@ def _defaults(options: dict[str, Any]) -> dict[str, Any]:
 
 def _server(url: str | None, options: dict[str, Any]) -> redis.Redis:
     if not url:
-        return redis.Redis(**options)
+        return redis.Redis(**_defaults(options))
     if split(url).scheme == sentinels.SCHEME:
-        return sentinels.master(url, options, VARIABLE)
-    return redis.Redis.from_url(url, **options)
+        return sentinels.master(url, VARIABLE, _defaults({}), options)
+    return redis.Redis.from_url(url, **_defaults(options))
 
 
 def _cluster(url: str, options: dict[str, Any]) -> Any:

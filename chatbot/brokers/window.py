@@ -29,13 +29,18 @@ class Window:
         self.wide = max(self.narrow, min(self.narrow * TIMES, MOST)) if isinstance(prefetch, Prefetch) else self.narrow
         self._size, self._done, self._since = self.narrow, 0, time.monotonic()
 
+    @property
+    def is_exact(self) -> bool:
+        """Say whether it never changes."""
+        return self.wide == self.narrow
+
     def done(self, count: int) -> None:
         """So many messages are done. One that is lost to a thread that asks for the size does not matter."""
         self._done += count
 
     def size(self) -> int:
         """Return how many messages may be held from now on."""
-        if self.wide > self.narrow:
+        if not self.is_exact:
             elapsed = time.monotonic() - self._since
             if self._done >= max(self.narrow, SAMPLE) or elapsed > SLOW:
                 self._judge(elapsed * self.wide / max(self._done, 1))

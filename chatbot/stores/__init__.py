@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 from chatbot.errors import ConfigurationError
@@ -16,6 +17,7 @@ TABLE = {
     "rediss+cluster": "chatbot.stores.redis:RedisStore",
     "redis+sentinel": "chatbot.stores.redis:RedisStore",
 }
+_FACTORY = re.compile(r"[\w.]+:[\w.]+")
 
 
 def create(url: str, *, namespace: str = "chatbot", partitions: int | None = None, replicas: int = 0) -> Store:
@@ -23,15 +25,16 @@ def create(url: str, *, namespace: str = "chatbot", partitions: int | None = Non
 
     A `module:factory` gets the namespace only.
     """
-    scheme, colon, rest = url.partition("://")
-    if not colon and ":" in url:
+    scheme, _, rest = url.partition("://")
+    if rest and scheme in TABLE:
+        return cast(Store, load(TABLE[scheme])(url, namespace=namespace, partitions=partitions, replicas=replicas))
+    if _FACTORY.fullmatch(url):
         return cast(Store, load(url)(namespace=namespace))
-    if not (colon and rest) or scheme not in TABLE:
-        raise ConfigurationError(
-            f"CHATBOT_STORE_URL {url!r} cannot be used: it begins with {', '.join(f'{s}://' for s in TABLE)} "
-            "or is a module:factory, for example redis://127.0.0.1:6379/0"
-        )
-    return cast(Store, load(TABLE[scheme])(url, namespace=namespace, partitions=partitions, replicas=replicas))
+    # Without what was given: that may hold a password.
+    raise ConfigurationError(
+        f"CHATBOT_STORE_URL cannot be used: it begins with {', '.join(f'{s}://' for s in TABLE)} "
+        "or is a module:factory, for example redis://127.0.0.1:6379/0"
+    )
 
 
 __all__ = ["Store", "create"]

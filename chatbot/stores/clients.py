@@ -134,7 +134,7 @@ def is_cluster(url: str) -> bool:
 
 def _server(url: str, options: dict[str, Any]) -> redis.Redis:
     if split(url).scheme == sentinels.SCHEME:
-        return sentinels.master(url, options, VARIABLE)
+        return sentinels.master(url, VARIABLE, options)
     return redis.Redis.from_url(url, **options)
 
 

@@ -19,8 +19,8 @@ from chatbot.urls import YES, hosts, split
 SCHEME = "redis+sentinel"
 
 
-def master(url: str, options: dict[str, Any], variable: str) -> redis.Redis:
-    """Return the client, which connects to nothing yet. As elsewhere in redis-py, what the URL says precedes `options`.
+def master(url: str, variable: str, defaults: dict[str, Any], options: dict[str, Any] | None = None) -> redis.Redis:
+    """Return the client, which connects to nothing yet. `options` precede what the URL says, and that `defaults`.
 
     Raises ConfigurationError, with the name of the URL's variable, if a part is missing, and what a parser raises.
     """
@@ -29,8 +29,9 @@ def master(url: str, options: dict[str, Any], variable: str) -> redis.Redis:
     service, _, db = parts.path.strip("/").partition("/")
     if not nodes or not service:
         raise ConfigurationError(f"{variable} lacks a part: {SCHEME}://host:port,host:port/service/db")
-    chosen: dict[str, Any] = {**options, **parse_url(f"redis://{user}master/{db}?{parts.query}")}
-    del chosen["host"]
+    said = parse_url(f"redis://{user}master/{db}?{parts.query}")
+    del said["host"]
+    chosen: dict[str, Any] = {**defaults, **said, **(options or {})}
     ours = {
         name.removeprefix("sentinel_"): chosen.pop(name)
         for name in ("sentinel_username", "sentinel_password")

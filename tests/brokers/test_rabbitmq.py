@@ -22,6 +22,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from chatbot.brokers.rabbitmq import RabbitmqBroker
 from chatbot.brokers.rabbitmq_deliveries import Deliveries
 from chatbot.brokers.rabbitmq_queues import QueueMismatch
+from chatbot.brokers.window import Prefetch
 from chatbot.errors import ConfigurationError
 from chatbot.middleware import declare, guarded_stack
 from chatbot.stores.memory import MemoryStore
@@ -331,7 +332,11 @@ def test_acknowledgements_of_any_order_leave_what_is_open(broker: Any, channel: 
     assert Message.decode(wait_until(lambda: channel.basic_get("confirmed.XQ")[2])).args == (5,)
 
 
-def test_acknowledgements_do_not_wait_for_a_message_that_takes_long(broker: Any, channel: Any) -> None:
+def test_acknowledgements_do_not_wait_for_a_message_that_takes_long(
+    broker: Any, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window is exact, so all of it is for threads that may be idle."""
+    monkeypatch.setattr("chatbot.brokers.rabbitmq_deliveries.LATEST", 60)
     actor = declare(broker, print, queue_name="confirmed")
     broker.enqueue_many([actor.message(n) for n in range(5)])
     consumer = broker.consume("confirmed", prefetch=3, timeout=100)
@@ -360,7 +365,7 @@ def test_acknowledgements_that_wait_for_those_before_them_share_a_frame(
     monkeypatch.setattr("chatbot.brokers.rabbitmq_deliveries.LATEST", 60)
     actor = declare(broker, print, queue_name="confirmed")
     broker.enqueue_many([actor.message(n) for n in range(20)])
-    consumer = broker.consume("confirmed", prefetch=40, timeout=100)
+    consumer = broker.consume("confirmed", prefetch=Prefetch(40), timeout=100)
     first, *others = (wait_until(lambda: next(consumer)) for _ in range(20))
     for message in others:
         consumer.ack(message)
@@ -378,7 +383,7 @@ def test_acknowledgements_that_wait_take_up_half_of_the_window_at_most(
     monkeypatch.setattr("chatbot.brokers.rabbitmq_deliveries.LATEST", 60)
     actor = declare(broker, print, queue_name="confirmed")
     broker.enqueue_many([actor.message(n) for n in range(6)])
-    consumer = broker.consume("confirmed", prefetch=4, timeout=100)
+    consumer = broker.consume("confirmed", prefetch=Prefetch(4), timeout=100)
     first, *others = (wait_until(lambda: next(consumer)) for _ in range(4))
     for message in others:
         consumer.ack(message)

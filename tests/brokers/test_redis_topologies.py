@@ -52,6 +52,22 @@ def test_a_sentinel_url_names_sentinels_service_and_database() -> None:
     assert (pool.service_name, pool.connection_class.__name__) == ("main", "SentinelManagedSSLConnection")
 
 
+def test_what_a_caller_wants_precedes_a_sentinel_url_and_that_what_is_usual() -> None:
+    pool = create_client("redis+sentinel://one/main?socket_timeout=9", socket_connect_timeout=7).connection_pool
+    assert (pool.connection_kwargs["socket_timeout"], pool.connection_kwargs["socket_connect_timeout"]) == (9, 7)
+    pool = create_client("redis+sentinel://one/main?socket_timeout=9", socket_timeout=3).connection_pool
+    assert pool.connection_kwargs["socket_timeout"] == 3
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://me:s3cret/x@host:1/?cluster=true", "redis://me:s3cret@h\u2100st/?cluster=true"]
+)
+def test_a_cluster_url_that_cannot_be_read_is_an_error_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        create_client(url)
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "rest", ["host:1", "/main", "host:port/main", "me:s3cret@host:1/main?no_such_option=1", "me:s3cret@host"]
 )

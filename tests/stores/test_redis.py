@@ -76,6 +76,15 @@ def test_a_foreign_value_under_a_records_key_harms_no_other_record(server: Redis
         assert all("WRONGTYPE" in str(answers[1]) for answers in (claimed, told))
 
 
+def test_a_ttl_that_no_server_takes_harms_no_other_record(store: RedisStore) -> None:
+    ttls = [DAY, 2**63 - 1, DAY]
+    for n in range(3):
+        store.claim(f"s:{n}", "m1", 10_000)
+    told = store.settle_many([Settling(f"s:{n}", "m1", "", b"v", ttl, DAY) for n, ttl in enumerate(ttls)])
+    assert [type(answer) for answer in told] == [bytes, ResponseError, bytes]
+    assert [store.claim(f"s:{n}", "m2", 10_000).verdict for n in range(3)] == ["done", "busy", "done"]
+
+
 def test_more_records_than_a_call_takes_are_answered_in_their_order(server: RedisServer) -> None:
     with closing(RedisStore(server.url, partitions=3)) as store:
         wanted = [Wanted(f"s:{n}", f"m{n}", 10_000) for n in range(2 * BATCH + 1)]
@@ -216,9 +225,9 @@ def test_a_full_store_refuses_each_new_record_and_notes_those_that_are_done(
     store.claim("s:old", "m0", 10_000)
     fill()
     answers = store.claim_many(
-        [Wanted("s:a", "m1", 10_000), Wanted("s:b", "m2", 10_000), Wanted("s:old", "m0", 10_000)]
+        [Wanted("s:old", "m0", 10_000), Wanted("s:a", "m1", 10_000), Wanted("s:b", "m2", 10_000)]
     )
-    assert [type(answer) for answer in answers] == [StoreFull, StoreFull, Claim]
+    assert [type(answer) for answer in answers] == [Claim, StoreFull, StoreFull]
     settled = [Settling(key, owner, "", b"v", DAY, DAY) for key, owner in (("s:old", "m0"), ("s:a", "m1"))]
     assert store.settle_many(settled) == [b"v", b"v"]
 
