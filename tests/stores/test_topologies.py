@@ -10,7 +10,6 @@ import redis
 
 from chatbot import stores
 from chatbot.errors import ConfigurationError, StoreUnavailable
-from chatbot.stores import create
 from chatbot.stores.base import Offer, Window
 from chatbot.stores.bell import Bell
 from chatbot.stores.clients import find, is_cluster
@@ -67,7 +66,7 @@ def test_a_sentinel_url_names_sentinels_service_and_database() -> None:
 @pytest.mark.parametrize("url", ["foo://me:s3cret@h", "redis:me:s3cret@h", "REDIS+CLUSTER://me:s3cret@h", "s3cret"])
 def test_a_url_of_no_store_is_an_error_without_its_password(url: str) -> None:
     with pytest.raises(ConfigurationError, match="CHATBOT_STORE_URL cannot be used") as caught:
-        create(url)
+        stores.create(url)
     assert "s3cret" not in str(caught.value)
 
 
