@@ -11,7 +11,8 @@ from periodiq import cron
 
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware import declare
-from chatbot.stores.base import DAY, OPEN, Store
+from chatbot.stores.base import Store
+from chatbot.stores.values import DAY, OPEN
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker

@@ -11,7 +11,8 @@ import msgspec
 import redis
 
 from chatbot.channels import generic_messages
-from chatbot.stores.base import ClaimCheck, Offer, Store, Window
+from chatbot.stores.base import Store
+from chatbot.stores.values import ClaimCheck, Offer, Window
 
 #: A short message.
 TEXT = "line 0 of a burst"

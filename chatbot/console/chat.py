@@ -12,8 +12,8 @@ from chatbot.middleware.pump import message_id
 from chatbot.middleware.turns import turn_id
 from chatbot.operations.bodies import id_of, text_of
 from chatbot.operations.conversations import mailboxes
-from chatbot.stores.base import Entry, MailboxState
 from chatbot.stores.operators import Grave
+from chatbot.stores.values import Entry, MailboxState
 
 if TYPE_CHECKING:
     from chatbot.service import Service

@@ -12,7 +12,7 @@ from chatbot.dashboard.look import Counts, Look, Seen
 from chatbot.decoding import decoder
 from chatbot.middleware.events import Event, Happened
 from chatbot.service import Service
-from chatbot.stores.base import MailboxState
+from chatbot.stores.values import MailboxState
 
 #: Open conversations that are shown.
 MOST = 40

@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from chatbot.decoding import decoder
 from chatbot.middleware.observer import Ending, Observer
 from chatbot.middleware.turns import turn_id
-from chatbot.stores.base import BeginVerdict, Entry, FollowUp
+from chatbot.stores.values import BeginVerdict, Entry, FollowUp
 
 if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy

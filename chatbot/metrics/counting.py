@@ -12,7 +12,7 @@ from dramatiq.middleware import Middleware
 
 from chatbot.metrics.meters import Meters
 from chatbot.middleware.observer import Ending, Judged, Observer, StoreDown
-from chatbot.stores.base import BeginVerdict, Entry, FollowUp
+from chatbot.stores.values import BeginVerdict, Entry, FollowUp
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker

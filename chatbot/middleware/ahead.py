@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware.claims import Claimed, Record, claim, wanted
 from chatbot.middleware.leases import RENEWALS
-from chatbot.stores.base import Claim, Store, Wanted
+from chatbot.stores.base import Store
+from chatbot.stores.values import Claim, Wanted
 
 if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy

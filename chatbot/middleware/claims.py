@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatbot.middleware.policies import OnStoreError
-from chatbot.stores.base import Claim, Store, Wanted
+from chatbot.stores.base import Store
+from chatbot.stores.values import Claim, Wanted
 
 if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy

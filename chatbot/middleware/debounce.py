@@ -24,7 +24,8 @@ from chatbot.middleware.patience import come_back, keep, skip
 from chatbot.middleware.policies import Debounced, Duration, Idempotent, ms, policy_of
 from chatbot.middleware.pump import AGAIN, Pump
 from chatbot.middleware.runner import TurnRunner
-from chatbot.stores.base import DAY, FollowUp, Mode, Offer, Offered, OfferVerdict, Store
+from chatbot.stores.base import Store
+from chatbot.stores.values import DAY, FollowUp, Mode, Offer, Offered, OfferVerdict
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker, Worker

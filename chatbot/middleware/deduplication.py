@@ -24,7 +24,8 @@ from chatbot.middleware.leases import Heartbeat
 from chatbot.middleware.observer import NOBODY, Decision, Judged, Observer
 from chatbot.middleware.policies import HOUR, Deduplicated, ms, policy_of
 from chatbot.middleware.records import RecordRunner
-from chatbot.stores.base import Claim, Store
+from chatbot.stores.base import Store
+from chatbot.stores.values import Claim
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker

@@ -24,8 +24,9 @@ from chatbot.middleware.events import Event
 from chatbot.middleware.observer import Ending, Judged, Observer
 from chatbot.middleware.policies import Duration, ms
 from chatbot.middleware.turns import turn_id
-from chatbot.stores.base import BeginVerdict, Entry, FollowUp, Store, subject
+from chatbot.stores.base import Store
 from chatbot.stores.operators import Note
+from chatbot.stores.values import BeginVerdict, Entry, FollowUp, subject
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from weakref import ref
 
 from chatbot.errors import LeaseLost, StoreUnavailable
 from chatbot.middleware.observer import NOBODY, Observer, together
-from chatbot.stores.base import Lease, Store
+from chatbot.stores.base import Store
+from chatbot.stores.values import Lease
 
 logger = logging.getLogger(__name__)
 

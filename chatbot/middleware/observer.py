@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from chatbot.stores.base import BeginVerdict, Entry, FollowUp
+    from chatbot.stores.values import BeginVerdict, Entry, FollowUp
 
 logger = logging.getLogger(__name__)
 

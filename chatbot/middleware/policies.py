@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from chatbot.errors import PolicyInvalid
-from chatbot.stores.base import DAY, MOST_ITEMS, Window
+from chatbot.stores.values import DAY, MOST_ITEMS, Window
 
 if TYPE_CHECKING:
     from dramatiq import Actor

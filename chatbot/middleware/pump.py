@@ -18,7 +18,8 @@ from dramatiq.message import Message
 
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware.observer import NOBODY, Observer, together
-from chatbot.stores.base import ClaimCheck, Store
+from chatbot.stores.base import Store
+from chatbot.stores.values import ClaimCheck
 
 if TYPE_CHECKING:
     from dramatiq import Broker

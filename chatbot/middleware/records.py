@@ -19,7 +19,8 @@ from chatbot.middleware.observer import NOBODY, Decision, Guarantee, Judged, Obs
 from chatbot.middleware.patience import Patience, keep, leave_copy, skip
 from chatbot.middleware.settler import Answer, Settlement, Settler
 from chatbot.middleware.steps import decoded, encoded, scope
-from chatbot.stores.base import Lease, Settling, Store, grace
+from chatbot.stores.base import Store
+from chatbot.stores.values import Lease, Settling, grace
 
 if TYPE_CHECKING:
     from dramatiq import Broker

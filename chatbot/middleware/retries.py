@@ -13,7 +13,7 @@ from dramatiq.middleware import Retries as StockRetries
 
 from chatbot.errors import IdempotencyKeyReused, NotComposable, Permanent, PolicyInvalid
 from chatbot.middleware.patience import Patience, PatientMiddleware, keep
-from chatbot.stores.base import DAY
+from chatbot.stores.values import DAY
 
 if TYPE_CHECKING:
     from dramatiq import Broker

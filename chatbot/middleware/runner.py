@@ -29,7 +29,8 @@ from chatbot.middleware.policies import Debounced, ms
 from chatbot.middleware.retries import HOPELESS, asked_delay
 from chatbot.middleware.steps import decoded, encoded, scope
 from chatbot.middleware.turns import Turn, running, turn_id
-from chatbot.stores.base import Begun, ClaimCheck, FinishVerdict, FollowUp, Lease, Outcome, Store
+from chatbot.stores.base import Store
+from chatbot.stores.values import Begun, ClaimCheck, FinishVerdict, FollowUp, Lease, Outcome
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware.patience import Patience, keep, pauses
-from chatbot.stores.base import Settling, Store
+from chatbot.stores.base import Store
+from chatbot.stores.values import Settling
 
 if TYPE_CHECKING:
     from dramatiq import Actor

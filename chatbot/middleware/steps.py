@@ -15,7 +15,7 @@ import msgspec
 from chatbot.errors import LeaseLost, Permanent, StoreUnavailable
 from chatbot.middleware.calls import record_key
 from chatbot.middleware.leases import Held
-from chatbot.stores.base import DAY, Claim, Lease
+from chatbot.stores.values import DAY, Claim, Lease
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chatbot.errors import LeaseLost
 from chatbot.middleware.leases import Held
-from chatbot.stores.base import Entry
+from chatbot.stores.values import Entry
 
 if TYPE_CHECKING:
     from dramatiq.message import Message

@@ -14,8 +14,8 @@ from chatbot.operations.bodies import fields, id_of, text_of
 from chatbot.operations.conversations import NotFound
 from chatbot.operations.sentences import Sentence
 from chatbot.service import Service
-from chatbot.stores.base import Entry
 from chatbot.stores.operators import Grave
+from chatbot.stores.values import Entry
 
 #: Characters of an id that are enough to name a letter, if it is the only one that begins so.
 SHORTEST = 6

@@ -17,8 +17,8 @@ from chatbot.middleware.policies import Debounced, Idempotent
 from chatbot.operations.conversations import NotFound
 from chatbot.operations.dead import Letter, grave_of, message_of
 from chatbot.service import Service
-from chatbot.stores.base import DAY, Window
 from chatbot.stores.operators import Grave
+from chatbot.stores.values import DAY, Window
 
 
 class NotReplayed(ChatbotError):

@@ -16,8 +16,8 @@ from chatbot.operations.conversations import NotFound, conversation, item_of, ma
 from chatbot.operations.explain_events import Line
 from chatbot.operations.sentences import Sentence
 from chatbot.service import Service
-from chatbot.stores.base import MailboxState
 from chatbot.stores.operators import Trace
+from chatbot.stores.values import MailboxState
 
 
 class Reply(Struct, frozen=True, kw_only=True):

@@ -10,8 +10,8 @@ from msgspec import Struct
 from chatbot.middleware.dead_letters import DeadLetter
 from chatbot.middleware.events import Event, Happened
 from chatbot.operations.sentences import Number, Sentence
-from chatbot.stores.base import MailboxState
 from chatbot.stores.operators import Trace
+from chatbot.stores.values import MailboxState
 
 
 class Line(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from chatbot.middleware.pump import message_id
 from chatbot.operations.bodies import id_of, text_of
 from chatbot.operations.conversations import conversation, mailboxes
 from chatbot.service import Service
-from chatbot.stores.base import Entry, MailboxState
+from chatbot.stores.values import Entry, MailboxState
 
 
 class Item(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,8 @@ from chatbot.middleware.patience import skip
 from chatbot.middleware.policies import HOUR, Duration, ms
 from chatbot.middleware.records import RecordRunner
 from chatbot.scheduling import ticks
-from chatbot.stores.base import DAY, Store
+from chatbot.stores.base import Store
+from chatbot.stores.values import DAY
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker

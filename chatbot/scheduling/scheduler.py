@@ -27,7 +27,8 @@ from chatbot.errors import ConfigurationError, StoreUnavailable
 from chatbot.middleware.policies import HOUR, Duration, ms
 from chatbot.scheduling.periodic import CatchUp
 from chatbot.scheduling.ticks import MINUTE, fires, stamp
-from chatbot.stores.base import DAY, Store
+from chatbot.stores.base import Store
+from chatbot.stores.values import DAY
 
 if TYPE_CHECKING:
     from dramatiq import Actor, Broker

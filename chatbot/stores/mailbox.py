@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chatbot.stores.base import MOST_ITEMS, BeginVerdict, Entry, Offered, OfferVerdict, Window
+from chatbot.stores.values import (
+    MOST_ITEMS,
+    BeginVerdict,
+    Entry,
+    Offered,
+    OfferVerdict,
+    Window,
+)
 
 #: However old a publication is: how late a turn that merely waits in a backlog is looked at again, at most.
 LONGEST_BACKLOG = 600_000

@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
-from chatbot.stores.base import Entry, Store, digest
-from chatbot.stores.keyspace import ClosedTurns, Expiring, Schedule
+from chatbot.stores.base import Store
+from chatbot.stores.closed_turns import ClosedTurns
+from chatbot.stores.keyspace import Expiring, Schedule
 from chatbot.stores.mailbox import Mailbox
 from chatbot.stores.memory_journal import Journal
 from chatbot.stores.operators import MOST_GRAVES, Grave, Note, Page, Trace, sought
+from chatbot.stores.values import Entry, digest
 
 
 class MemoryOperators(Store):

@@ -9,10 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from chatbot.stores.base import Entry
+from chatbot.stores.values import Entry
 
 #: How many graves a look shows at most.
 MOST_GRAVES = 1_000

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import redis
 
 from chatbot.errors import StoreFull, StoreUnavailable
-from chatbot.stores.base import OPEN, subject
 from chatbot.stores.clients import Servers
 from chatbot.stores.lane import Lane
 from chatbot.stores.scripts import scripts
+from chatbot.stores.values import OPEN, subject
 
 T = TypeVar("T")
 Arg = str | bytes | int
@@ -76,23 +76,6 @@ class Partitions:
         with wrapped():
             return self._lane(self._servers.client)(*command)
 
-    def each(
-        self, verb: str, items: Sequence[T], args_of: Callable[[T], tuple[Arg, ...]], *, replicated: bool = False
-    ) -> list[Any]:
-        """Run a verb on each record, whose key is the first of an item's arguments, in one round trip. Return what it
-        answers, or the error that it would raise alone: that of one record is no other's."""
-        args = list(map(args_of, items))
-        chunks = self._chunks([str(one[0]) for one in args], BATCH)
-        calls = [(verb, p, tuple(chain.from_iterable(args[i] for i in where))) for p, where in chunks]
-        with wrapped():
-            answers = self._answers(calls, replicated and self._replicas > 0)
-        found: list[Any] = [None] * len(args)
-        for (_, where), answer in zip(chunks, answers, strict=True):
-            told = [answer] * len(where) if isinstance(answer, Exception) else answer
-            for i, one in zip(where, told, strict=True):
-                found[i] = _in_our_words(one) if isinstance(one, Exception) else one
-        return found
-
     def at(self, partition: int, verb: str, *args: Arg) -> Any:
         """Run a verb in one partition."""
         return self._run([(verb, partition, args)])[0]
@@ -114,19 +97,39 @@ class Partitions:
         items: Sequence[T],
         key_of: Callable[[T], str],
         args_of: Callable[[T], Iterable[Arg]],
+        *,
         head: tuple[Arg, ...] = (),
         size: int = BATCH,
         replicated: bool = False,
     ) -> list[Any]:
-        """Send items to their partitions, in calls of `size`, in one round trip; answers come in the items' order.
+        """Return what `each` returns, but raise the first error instead."""
+        return _good(self.each(verb, items, key_of, args_of, head=head, size=size, replicated=replicated))
+
+    def each(
+        self,
+        verb: str,
+        items: Sequence[T],
+        key_of: Callable[[T], str],
+        args_of: Callable[[T], Iterable[Arg]],
+        *,
+        head: tuple[Arg, ...] = (),
+        size: int = BATCH,
+        replicated: bool = False,
+    ) -> list[Any]:
+        """Send items to their partitions, in calls of `size`, in one round trip. Return what each is answered, in the
+        items' order, or its error: that of one call, or of one record in it, is no other's.
+
         `replicated`: return only when the replicas have what was written."""
         chunks = self._chunks(list(map(key_of, items)), size)
         calls = [(verb, p, (*head, *chain.from_iterable(args_of(items[i]) for i in where))) for p, where in chunks]
-        answers: list[Any] = [None] * len(items)
-        for (_, where), answer in zip(chunks, self._run(calls, replicated), strict=True):
-            for i, one in zip(where, answer, strict=True):
-                answers[i] = one
-        return answers
+        with wrapped():
+            answers = self._answers(calls, replicated and self._replicas > 0)
+        found: list[Any] = [None] * len(items)
+        for (_, where), answer in zip(chunks, answers, strict=True):
+            told = [answer] * len(where) if isinstance(answer, Exception) else answer
+            for i, one in zip(where, told, strict=True):
+                found[i] = _in_our_words(one) if isinstance(one, Exception) else one
+        return found
 
     def _chunks(self, keys: Sequence[str], size: int) -> list[tuple[int, Sequence[int]]]:
         """Return the places of keys that one call is about, and its partition."""

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
-from chatbot.errors import ConfigurationError
-from chatbot.stores.base import (
-    OPEN,
+from chatbot.stores.bell import Bell
+from chatbot.stores.clients import find
+from chatbot.stores.nap import Nap
+from chatbot.stores.partitions import Arg, Partitions, wrapped
+from chatbot.stores.redis_check import check_partitions, check_server
+from chatbot.stores.redis_operators import RedisOperators
+from chatbot.stores.values import (
     Begun,
     Claim,
     ClaimCheck,
@@ -32,11 +37,6 @@ from chatbot.stores.base import (
     plain,
     subject,
 )
-from chatbot.stores.bell import Bell
-from chatbot.stores.clients import find
-from chatbot.stores.nap import Nap
-from chatbot.stores.partitions import Arg, Partitions, wrapped
-from chatbot.stores.redis_operators import RedisOperators
 from chatbot.stores.wire import (
     claim_args,
     follow_up_args,
@@ -89,39 +89,8 @@ class RedisStore(RedisOperators):
     def check(self) -> None:
         with wrapped():
             for server in self.servers():
-                self._check_server(server.info())
-            self._check_partitions()
-
-    def _check_server(self, info: dict[str, Any]) -> None:
-        policy = info.get("maxmemory_policy", "noeviction")
-        if int(str(info.get("redis_version", "0")).split(".")[0]) < 7:
-            raise ConfigurationError(f"the store runs version {info['redis_version']}: Redis or Valkey 7.0 is needed")
-        if policy != "noeviction":
-            raise ConfigurationError(
-                f"the store may drop accepted messages (maxmemory-policy {policy}): "
-                "set `maxmemory-policy noeviction` on the server"
-            )
-        if info.get("cluster_enabled") and not self._servers.clustered:
-            raise ConfigurationError("the store is a node of a cluster: begin its URL with redis+cluster://")
-
-    def _check_partitions(self) -> None:
-        """Keys would be looked for in the wrong places under another number of partitions."""
-        marks = self._ledger.tags[0] + "m"
-        # A full store refuses HSETNX, and must not keep away the workers that drain it.
-        found = self.client.hget(marks, "partitions") or self._note_partitions(marks)
-        self.client.pexpire(marks, OPEN)
-        if int(found) != self.partitions:
-            raise ConfigurationError(
-                f"the store {self.namespace!r} was begun with {int(found)} partitions, not {self.partitions}: "
-                "keep that number, or use another namespace"
-            )
-
-    def _note_partitions(self, marks: str) -> bytes:
-        with self.client.pipeline() as pipe:
-            pipe.hsetnx(marks, "partitions", str(self.partitions))
-            pipe.pexpire(marks, OPEN)
-            pipe.hget(marks, "partitions")
-            return cast(bytes, pipe.execute()[2])
+                check_server(server.info(), clustered=self._servers.clustered)
+            check_partitions(self.client, self._ledger.tags[0] + "m", self.namespace, self.partitions)
 
     def ping(self) -> None:
         with wrapped():
@@ -256,7 +225,7 @@ class RedisStore(RedisOperators):
         """Run a verb on each record, in one round trip; what cannot be asked is no reason not to ask the others."""
         refusals = [_refusal(one) for one in asked]
         sound = [one for one, refusal in zip(asked, refusals, strict=True) if refusal is None]
-        answers = iter(self._ledger.each(verb, sound, args_of, replicated=replicated))
+        answers = iter(self._ledger.each(verb, sound, attrgetter("key"), args_of, replicated=replicated))
         told = (refusal or next(answers) for refusal in refusals)
         return [answer if isinstance(answer, Exception) else read(answer) for answer in told]
 

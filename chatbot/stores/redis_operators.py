@@ -6,9 +6,10 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, cast
 
-from chatbot.stores.base import Entry, Store, digest, subject
+from chatbot.stores.base import Store
 from chatbot.stores.operators import MOST_GRAVES, Grave, Note, Noted, Page, Trace, sought
 from chatbot.stores.partitions import Partitions, wrapped
+from chatbot.stores.values import Entry, digest, subject
 from chatbot.stores.wire import note_args, read_entry, read_grave, read_trace
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
-from chatbot.stores.base import (
+from chatbot.stores.operators import Grave, Note, Trace, name_line
+from chatbot.stores.partitions import Arg
+from chatbot.stores.values import (
     Begun,
     Claim,
     Entry,
@@ -22,8 +24,6 @@ from chatbot.stores.base import (
     digest,
     grace,
 )
-from chatbot.stores.operators import Grave, Note, Trace, name_line
-from chatbot.stores.partitions import Arg
 
 
 def window_args(window: Window) -> tuple[int, ...]:

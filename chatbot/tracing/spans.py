@@ -24,7 +24,7 @@ from chatbot.middleware.observer import Ending, Observer
 from chatbot.middleware.turns import turn_id
 from chatbot.model import Draft, TurnRequest
 from chatbot.responders.base import Responder
-from chatbot.stores.base import BeginVerdict, Entry, FollowUp
+from chatbot.stores.values import BeginVerdict, Entry, FollowUp
 
 if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy

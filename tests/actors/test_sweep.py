@@ -14,8 +14,8 @@ from chatbot.actors.sweep import STALE, declare_sweep, sweep_actor
 from chatbot.brokers import create
 from chatbot.middleware import guarded_stack
 from chatbot.scheduling import Periodic, Scheduler
-from chatbot.stores.base import OPEN, ClaimCheck, Offer, Window
 from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import OPEN, ClaimCheck, Offer, Window
 from tests.servers import RedisServer
 from tests.waiting import wait_until
 

@@ -17,9 +17,19 @@ from typing import Any
 
 import pytest
 
-from chatbot.stores.base import Begun, ClaimCheck, Due, Lease, Offer, Offered, Store, Window, subject
+from chatbot.stores.base import Store
 from chatbot.stores.memory import ManualClock, MemoryStore
 from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import (
+    Begun,
+    ClaimCheck,
+    Due,
+    Lease,
+    Offer,
+    Offered,
+    Window,
+    subject,
+)
 
 PUBLISH_LEASE = 5_000
 AGAIN = 30_000

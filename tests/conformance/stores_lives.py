@@ -19,7 +19,17 @@ from hypothesis.stateful import (
     rule,
 )
 
-from chatbot.stores.base import DAY, Begun, ClaimCheck, FollowUp, Lease, Offer, Offered, Window, subject
+from chatbot.stores.values import (
+    DAY,
+    Begun,
+    ClaimCheck,
+    FollowUp,
+    Lease,
+    Offer,
+    Offered,
+    Window,
+    subject,
+)
 from tests.conformance.ledgers import Ledger
 from tests.conformance.stores_reference import (
     AGAIN,

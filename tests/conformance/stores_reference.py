@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from chatbot.stores.base import Begun, ClaimCheck, MailboxState, Offer, Offered
+from chatbot.stores.values import Begun, ClaimCheck, MailboxState, Offer, Offered
 
 LEASE, GRACE, PUBLISH_LEASE, AGAIN = 20_000, 5_000, 5_000, 30_000
 #: Items that a key may hold.

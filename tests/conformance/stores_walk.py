@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from chatbot.stores.base import Begun, ClaimCheck, Lease, Offer, Offered, Outcome, Window
+from chatbot.stores.values import Begun, ClaimCheck, Lease, Offer, Offered, Outcome, Window
 from tests.conformance.ledgers import Ledger, bodies
 
 LEASE, GRACE, PUBLISH_LEASE, AGAIN = 12, 5, 8, 15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot.stores.base import ClaimCheck, FollowUp, Lease, digest
+from chatbot.stores.values import ClaimCheck, FollowUp, Lease, digest
 from tests.conformance.ledgers import LEASE, Ledger, bodies, window
 
 URGENT = {"wait": 0, "max_wait": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from chatbot.stores.base import FollowUp, Offer
+from chatbot.stores.values import FollowUp, Offer
 from tests.conformance.ledgers import Ledger, bodies, window
 
 URGENT = {"wait": 0, "max_wait": 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatbot.stores.base import FollowUp
+from chatbot.stores.values import FollowUp
 from tests.conformance.ledgers import LEASE, Ledger, window
 
 URGENT = {"wait": 0, "max_wait": 0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot.stores.base import DAY, Claim, Lease, Settling, Wanted
+from chatbot.stores.values import DAY, Claim, Lease, Settling, Wanted
 from tests.conformance.ledgers import Ledger
 
 HOUR = 3_600_000

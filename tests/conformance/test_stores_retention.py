@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot.stores.base import DAY, OPEN
+from chatbot.stores.values import DAY, OPEN
 from tests.conformance.ledgers import GRACE, Ledger, window
 
 URGENT = {"wait": 0, "max_wait": 0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatbot.stores.base import FollowUp
+from chatbot.stores.values import FollowUp
 from tests.conformance.ledgers import Ledger, bodies, window
 
 URGENT = {"wait": 0, "max_wait": 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatbot.stores.base import DAY, OPEN, Mended, Survey
+from chatbot.stores.values import DAY, OPEN, Mended, Survey
 from tests.conformance.ledgers import LEASE, Ledger, bodies, window
 
 URGENT = {"wait": 0, "max_wait": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chatbot.stores.base import ClaimCheck
+from chatbot.stores.values import ClaimCheck
 from tests.conformance.ledgers import AGAIN, LEASE, PUBLISH_LEASE, Ledger
 
 URGENT: dict[str, Any] = {"wait": 0, "max_wait": 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatbot.stores.base import ClaimCheck
+from chatbot.stores.values import ClaimCheck
 from tests.conformance.ledgers import AGAIN, LEASE, PUBLISH_LEASE, Ledger, MemoryLedger, bodies
 from tests.waiting import wait_until
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chatbot.stores.base import DAY, OPEN, digest
+from chatbot.stores.values import DAY, OPEN, digest
 from tests.conformance.ledgers import LEASE, Ledger, window
 
 URGENT = {"wait": 0, "max_wait": 0}

@@ -11,7 +11,7 @@ from chatbot.console.chat import Bubble, read
 from chatbot.middleware.turns import turn_id
 from chatbot.model import HistoryEntry
 from chatbot.operations.dead import letters
-from chatbot.stores.base import Offer
+from chatbot.stores.values import Offer
 from tests.operations.house import House
 
 C1, INBOX = "generic::c1", "process_turn/generic::c1"

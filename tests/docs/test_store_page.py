@@ -18,7 +18,7 @@ WALK = "tests/conformance/test_stores_walk.py"
 
 OFFER = """
 import os, signal, sys
-from chatbot.stores.base import Offer, Window
+from chatbot.stores.values import Offer, Window
 from sqlite_store import SqliteStore
 store, window = SqliteStore(sys.argv[1]), Window(wait=0, max_wait=0, max_items=100)
 for n in range(20):

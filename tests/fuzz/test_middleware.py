@@ -21,8 +21,8 @@ from chatbot.middleware.calls import parameters_hash, resolve
 from chatbot.middleware.runner import _decode
 from chatbot.middleware.steps import decoded, encoded
 from chatbot.model import InboundMessage
-from chatbot.stores.base import Entry
 from chatbot.stores.memory import MemoryStore
+from chatbot.stores.values import Entry
 
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.text(st.characters()) | st.binary()

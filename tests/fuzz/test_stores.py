@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatbot.stores.base import DAY, ClaimCheck, FollowUp, Offer, Window, digest
+from chatbot.stores.values import DAY, ClaimCheck, FollowUp, Offer, Window, digest
 from tests.conformance.ledgers import LEDGERS, Ledger
 
 NOW = Window(wait=0, max_wait=0)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from chatbot.metrics.standing import Standing
-from chatbot.stores.base import Offer, Survey, Window
 from chatbot.stores.memory import ManualClock, MemoryStore
+from chatbot.stores.values import Offer, Survey, Window
 from tests.middleware.running import TroubledStore
 
 UP = {"store": "ok", "broker": "ok"}

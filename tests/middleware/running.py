@@ -22,8 +22,9 @@ from chatbot.brokers.stub import StubBroker
 from chatbot.brokers.worker import Worker
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware import Debounced, declare, guarded_stack
-from chatbot.stores.base import Offer, Store, Window
+from chatbot.stores.base import Store
 from chatbot.stores.memory import MemoryStore
+from chatbot.stores.values import Offer, Window
 from tests.waiting import wait_until
 
 NUMBERS = itertools.count()

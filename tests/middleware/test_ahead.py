@@ -19,7 +19,7 @@ from chatbot.errors import StoreUnavailable
 from chatbot.middleware import Idempotent
 from chatbot.middleware.ahead import LONGEST, Ahead
 from chatbot.middleware.claims import Record
-from chatbot.stores.base import Claim, Wanted
+from chatbot.stores.values import Claim, Wanted
 from tests.middleware.running import House, TroubledStore
 from tests.waiting import wait_until
 

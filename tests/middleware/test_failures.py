@@ -16,8 +16,8 @@ from dramatiq.threading import raise_thread_exception
 from chatbot.errors import Permanent, Transient
 from chatbot.middleware import Debounced, Turn, current_turn
 from chatbot.middleware.runner import LOSSES
-from chatbot.stores.base import ClaimCheck
 from chatbot.stores.memory import ManualClock
+from chatbot.stores.values import ClaimCheck
 from tests.middleware.running import House, TroubledStore, window
 from tests.waiting import wait_until
 

@@ -15,9 +15,9 @@ from chatbot.middleware import journal as module
 from chatbot.middleware.events import Event, Happened, _set_right, erase, happened
 from chatbot.middleware.journal import Journal
 from chatbot.middleware.observer import Judged
-from chatbot.stores.base import Entry
 from chatbot.stores.memory import ManualClock, MemoryStore
 from chatbot.stores.operators import Note
+from chatbot.stores.values import Entry
 from tests.middleware.running import House, memory_house, window
 from tests.waiting import wait_until
 

@@ -15,8 +15,8 @@ import pytest
 from chatbot.errors import LeaseLost, Permanent, StoreUnavailable
 from chatbot.middleware import Idempotent, current_turn
 from chatbot.middleware.leases import Heartbeat
-from chatbot.stores.base import Lease
 from chatbot.stores.memory import ManualClock
+from chatbot.stores.values import Lease
 from tests.middleware.running import House, TroubledStore, memory_house, window
 from tests.waiting import wait_until
 

@@ -11,8 +11,8 @@ import pytest
 
 from chatbot.errors import LeaseLost
 from chatbot.middleware import Idempotent, once, once_async
-from chatbot.stores.base import Claim
 from chatbot.stores.memory import ManualClock
+from chatbot.stores.values import Claim
 from tests.middleware.running import House, PatientAsyncIO, TroubledStore, window
 from tests.waiting import wait_until
 

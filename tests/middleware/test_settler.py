@@ -22,7 +22,7 @@ from chatbot.middleware.calls import parameters_hash
 from chatbot.middleware.idempotency import Idempotency
 from chatbot.middleware.leases import Heartbeat
 from chatbot.middleware.observer import Judged, Observer
-from chatbot.stores.base import Settling
+from chatbot.stores.values import Settling
 from tests.conformance.broker_harness import BROKERS, Transport
 from tests.middleware.running import NUMBERS, House, TroubledStore
 from tests.middleware.test_interrupts import Interrupter, lines
@@ -348,7 +348,7 @@ from dramatiq.broker import MessageProxy
 from dramatiq.message import Message
 from chatbot.middleware.patience import Patience
 from chatbot.middleware.settler import Settlement, Settler
-from chatbot.stores.base import Settling
+from chatbot.stores.values import Settling
 from chatbot.stores.memory import MemoryStore
 
 class Stuck(MemoryStore):

@@ -15,7 +15,7 @@ from chatbot.errors import ConfigurationError, Permanent
 from chatbot.middleware import events
 from chatbot.operations.conversations import NotFound
 from chatbot.operations.forget import forget
-from chatbot.stores.base import digest
+from chatbot.stores.values import digest
 from tests.operations.house import House
 from tests.servers import free_port
 from tests.waiting import wait_until

@@ -9,7 +9,7 @@ import pytest
 from chatbot.operations.conversations import NotFound
 from chatbot.operations.inspect import Mailbox, inspect
 from chatbot.operations.inspect_words import words
-from chatbot.stores.base import ClaimCheck
+from chatbot.stores.values import ClaimCheck
 from tests.operations.house import House
 
 INBOX = "process_turn/generic::c1"

@@ -16,8 +16,9 @@ from chatbot.brokers.stub import StubBroker
 from chatbot.errors import StoreUnavailable
 from chatbot.middleware import Deduplicated, Idempotent, admit, declare, guarded_stack
 from chatbot.middleware.deduplication import LEASE as PUBLICATION_LEASE
-from chatbot.stores.base import Lease, Store
+from chatbot.stores.base import Store
 from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import Lease
 from tests.conformance.ledgers import LEASE, Ledger
 from tests.middleware.running import House, TroubledStore, window
 from tests.servers import free_port

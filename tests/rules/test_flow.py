@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from chatbot.middleware import Debounced, Deduplicated, Idempotent
-from chatbot.stores.base import Offer, Window
 from chatbot.stores.mailbox import Mailbox
 from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import Offer, Window
 from tests.conformance.ledgers import Ledger, bodies
 from tests.middleware.running import House, window
 from tests.waiting import wait_until

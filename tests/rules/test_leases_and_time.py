@@ -20,8 +20,9 @@ from chatbot.middleware.runner import GRACE, LEASE
 from chatbot.model import InboundMessage
 from chatbot.scheduling import Periodic
 from chatbot.settings import read
-from chatbot.stores.base import DAY, OPEN, ClaimCheck, Lease, Offer, Store, Window
+from chatbot.stores.base import Store
 from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import DAY, OPEN, ClaimCheck, Lease, Offer, Window
 from tests.conformance.ledgers import Ledger
 from tests.servers import RedisServer
 from tests.waiting import wait_until

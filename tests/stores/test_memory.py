@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from chatbot.stores.base import DAY, OPEN, Offer, Window
 from chatbot.stores.keyspace import SLACK, Expiring, Schedule
 from chatbot.stores.memory import ManualClock, MemoryStore
+from chatbot.stores.values import DAY, OPEN, Offer, Window
 from tests.waiting import wait_until
 
 

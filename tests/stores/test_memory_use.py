@@ -11,8 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from chatbot.stores.base import Offer, Window
 from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import Offer, Window
 from tests.servers import RedisServer, find_redis, find_valkey
 from tests.waiting import wait_until
 

@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from chatbot.service import build
-from chatbot.stores.base import Offer, Window
 from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import Offer, Window
 from tests.servers import RedisServer
 
 WINDOW = Window(wait=20_000, max_wait=100_000)

@@ -11,7 +11,9 @@ from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
 from chatbot.errors import ConfigurationError, StoreFull, StoreUnavailable
-from chatbot.stores.base import (
+from chatbot.stores.partitions import BATCH
+from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import (
     DAY,
     OPEN,
     Claim,
@@ -24,8 +26,6 @@ from chatbot.stores.base import (
     Window,
     digest,
 )
-from chatbot.stores.partitions import BATCH
-from chatbot.stores.redis import RedisStore
 from tests.servers import RedisServer
 from tests.waiting import wait_until
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chatbot.stores.base import ClaimCheck, FollowUp, Offer, Window
 from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import ClaimCheck, FollowUp, Offer, Window
 from tests.servers import RedisServer
 from tests.waiting import wait_until
 

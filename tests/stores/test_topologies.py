@@ -10,10 +10,10 @@ import redis
 
 from chatbot import stores
 from chatbot.errors import ConfigurationError, StoreUnavailable
-from chatbot.stores.base import Offer, Window
 from chatbot.stores.bell import Bell
 from chatbot.stores.clients import find, is_cluster
 from chatbot.stores.redis import RedisStore
+from chatbot.stores.values import Offer, Window
 from tests.servers import RedisServer, find_valkey
 from tests.topologies import CLUSTERED, MASTER, Cluster, SentinelServer, cluster
 from tests.waiting import wait_until

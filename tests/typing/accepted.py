@@ -30,8 +30,17 @@ from chatbot import (
 )  # fmt: skip
 from chatbot.middleware import Guard, Retries, admit
 from chatbot.stores import create
-from chatbot.stores.base import Begun, Claim, ClaimCheck, Due, Lease, Offer, Offered, Window
 from chatbot.stores.memory import MemoryStore
+from chatbot.stores.values import (
+    Begun,
+    Claim,
+    ClaimCheck,
+    Due,
+    Lease,
+    Offer,
+    Offered,
+    Window,
+)
 from chatbot.testing import ManualClock, StubBroker, drain, stub_broker
 
 

@@ -7,8 +7,8 @@ from dramatiq import Broker
 import chatbot
 from chatbot import Debounced, Deduplicated, Idempotent, current_turn, declare, guarded_stack, once
 from chatbot.stores import Store
-from chatbot.stores.base import Lease
 from chatbot.stores.memory import MemoryStore
+from chatbot.stores.values import Lease
 from chatbot.testing import ManualClock, drain
 from chatbot.testing import MemoryStore as Memory
 

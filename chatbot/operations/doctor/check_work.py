@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chatbot.operations.doctor.facts import Configuration, Finding, Work
 from chatbot.operations.times import count, span
-from chatbot.stores.base import DAY
+from chatbot.stores.values import DAY
 
 #: ms. A pump looks at a conversation within milliseconds of its time.
 BEHIND = 60_000

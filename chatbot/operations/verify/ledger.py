@@ -17,8 +17,8 @@ from chatbot.operations.times import count
 from chatbot.operations.verify.answers import BURST, Burst
 from chatbot.operations.verify.proofs import Proof, watch
 from chatbot.service import Service
-from chatbot.stores.base import Entry, MailboxState
 from chatbot.stores.operators import Trace
+from chatbot.stores.values import Entry, MailboxState
 
 T = TypeVar("T")
 #: s between two looks.
