@@ -26,6 +26,21 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 _UNSENDABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
 
 
+class _NoCookies(httpx.Cookies):
+    """What one answer wants to be remembered is no business of the next conversation's request."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Keep nothing."""
+
+
+class _Client(httpx.Client):
+    _none = _NoCookies()
+
+    @property  # type: ignore[misc]  # there is nothing to set
+    def cookies(self) -> httpx.Cookies:
+        return self._none
+
+
 class Connections:
     """One pooled client for all threads. It is made at its first use, because loading certificates takes a while."""
 
@@ -35,10 +50,11 @@ class Connections:
         self._client: httpx.Client | None = None
 
     def client(self) -> httpx.Client:
-        """Return the client. It follows no redirects: they would carry signed bodies to places nobody configured."""
+        """Return the client. It keeps no cookies, and follows no redirects: they would carry signed bodies to places
+        nobody configured."""
         with self._lock:
             if self._client is None:
-                self._client = httpx.Client(timeout=self._timeout, follow_redirects=False)
+                self._client = _Client(timeout=self._timeout, follow_redirects=False)
             return self._client
 
     def close(self) -> None:

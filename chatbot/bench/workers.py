@@ -17,7 +17,7 @@ SIDES = ("chatbot", "stock")
 
 def probe(here: Place, side: str, **options: Any) -> Probe:
     """Return the specification of a side's worker and sender."""
-    broker = here.broker if side == "chatbot" else here.stock
+    broker = here.stock if side == "stock" else here.broker
     return Probe(side=side, broker=broker, store=here.store, **options)
 
 

@@ -161,6 +161,13 @@ def test_retry_after_takes_seconds_and_dates_and_leaves_the_rest() -> None:
     assert http_client.retry_after({}) is None
 
 
+def test_what_an_answer_asks_to_be_remembered_is_not(service: Service, client: httpx.Client) -> None:
+    service.headers = {"set-cookie": "who=somebody; path=/"}
+    post(client, service.url)
+    post(client, service.url)
+    assert [headers.get("cookie") for _, headers, _ in service.asked] == [None, None]
+
+
 def test_connections_are_pooled_and_open_again_after_a_close(service: Service) -> None:
     connections = http_client.Connections(timeout_s=5)
     for _ in range(3):
