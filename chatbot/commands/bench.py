@@ -93,10 +93,12 @@ def pages(files: tuple[Path, ...], docs: Path, **wanted: int) -> int:
     """Write what was found as benchmarks.md and sizing.md, with charts.
 
     FILES are what `--json` wrote; of two with the same benchmark the later one counts. Status 2 if a figure is missing.
+    All that the pages were made from is kept as benchmarks/run.json beside them.
 
     \b
     Example:
         chatbot bench pages bench.json --docs docs
+        chatbot bench pages docs/benchmarks/run.json newer.json --docs docs
     """
     from chatbot.bench.written.command import write
     from chatbot.bench.written.sizing import Deployment

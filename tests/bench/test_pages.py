@@ -169,6 +169,32 @@ def test_pictures_of_an_earlier_run_do_not_stay(tmp_path: Path) -> None:
     assert not old.exists()
 
 
+def test_what_the_pages_were_made_from_is_kept_for_a_run_of_a_part(tmp_path: Path) -> None:
+    written(tmp_path)
+    pages = {name: (tmp_path / name).read_text() for name in ("benchmarks.md", "sizing.md")}
+    kept, newer = tmp_path / "benchmarks/run.json", tmp_path / "newer.json"
+    again = CliRunner().invoke(main, ["bench", "pages", str(kept), "--docs", str(tmp_path), "--messages", "7000"])
+    assert (again.exit_code, pages) == (0, {name: (tmp_path / name).read_text() for name in pages})
+    newer.write_bytes(msgspec.json.encode([report("wake", figure("newer", "ms", {"chatbot": 2.0}))]))
+    CliRunner().invoke(main, ["bench", "pages", str(kept), str(newer), "--docs", str(tmp_path)])
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert "| newer | chatbot | 2 ms |" in page
+    assert "| calls of one worker process, redis | idempotent | 1,000 /s |" in page
+
+
+def test_a_section_says_where_it_was_measured_if_that_was_elsewhere(tmp_path: Path) -> None:
+    elsewhere = msgspec.structs.replace(report("storm", WORK.figures[0]), machine={"cores": "64", "load before": "9"})
+    written(tmp_path, [*RUN, elsewhere])
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert (
+        section(page, "About storm: storm-rabbitmq")
+        .strip()
+        .endswith("2026-01-31 12:00 UTC, 60 s: cores 64; load before 9")
+    )
+    assert "cores" not in section(page, "About work: work")
+    assert section(page, "About work: work")
+
+
 def test_the_charts_of_a_picture_do_not_overlap(tmp_path: Path) -> None:
     read(tmp_path)
     picture = ElementTree.parse(tmp_path / "benchmarks/work.svg").getroot()

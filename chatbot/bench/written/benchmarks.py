@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from chatbot.bench.chart import picture
 from chatbot.bench.report import Figure, Report
@@ -31,6 +31,14 @@ chatbot bench pages bench.json --docs docs
 ```
 
 `chatbot bench accept --quick` takes less than a minute a broker and shows how fast it is on your machine, roughly.
+
+What this page was made from is in [run.json](benchmarks/run.json).
+Who has measured a part of it anew gives both, the older one first:
+
+<!-- not run: there is no newer run -->
+```sh
+chatbot bench pages docs/benchmarks/run.json newer.json --docs docs
+```
 """
 
 
@@ -48,7 +56,7 @@ def page(found: Found, pictures: str) -> str:
     """Return the page; `pictures` is the folder of the charts, seen from it."""
     reports = list(found.reports.values())
     parts = ["# Benchmarks", _about(reports), _targets(reports), _losses(reports), METHOD]
-    parts += [part for report in reports for part in _section(report, pictures)]
+    parts += [part for report in reports for part in _section(report, pictures, reports[0].machine)]
     return "\n\n".join(part.strip("\n") for part in [*parts, AGAIN]) + "\n"
 
 
@@ -100,7 +108,7 @@ def _loss(loss: Loss) -> str:
     return f"- `{loss.command}`, {heading(loss.figure)}: {theirs}, {ours}: {number(loss.times)}x."
 
 
-def _section(report: Report, pictures: str) -> Iterator[str]:
+def _section(report: Report, pictures: str, machine: Mapping[str, str]) -> Iterator[str]:
     yield f"## {report.title}: {label(report)}"
     if charted(report):
         yield f"![Charts of {label(report)}]({pictures}/{label(report)}.svg)"
@@ -112,7 +120,9 @@ def _section(report: Report, pictures: str) -> Iterator[str]:
     if notes:
         yield "\n".join(notes)
     yield "What was checked:\n\n" + "\n".join(f"- {check.text}" for check in report.checks)
-    shown = {**report.settings, "load before": report.machine.get("load before", "unknown")}
+    # Where it ran elsewhere, or on other versions, than the page says at its head.
+    shown = dict(report.settings) | {name: told for name, told in report.machine.items() if machine.get(name) != told}
+    shown["load before"] = report.machine.get("load before", "unknown")
     yield f"{report.started}, {report.seconds:.0f} s: " + "; ".join(f"{name} {value}" for name, value in shown.items())
 
 

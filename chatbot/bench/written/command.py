@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
 from chatbot.bench.written import benchmarks, sizing_page
 from chatbot.bench.written.found import read
 from chatbot.bench.written.sizing import Deployment
 
 PICTURES = "benchmarks"
+#: What the pages were made from: the next run may be of a part only.
+RUN = f"{PICTURES}/run.json"
 
 
 def write(files: Sequence[Path], docs: Path, wanted: Deployment) -> int:
-    """Write both pages and the charts into a folder.
+    """Write both pages, the charts and what they were made from into a folder.
 
     Raises ConfigurationError, and writes nothing, where a figure is missing or an answer was wrong.
     """
     found = read(files)
     pages = {"benchmarks.md": benchmarks.page(found, PICTURES), "sizing.md": sizing_page.page(found, wanted)}
+    pages[RUN] = msgspec.json.format(msgspec.json.encode(list(found.reports.values()))).decode() + "\n"
     pages |= {f"{PICTURES}/{name}": drawn for name, drawn in benchmarks.charts(found).items()}
     (docs / PICTURES).mkdir(parents=True, exist_ok=True)
     for old in (docs / PICTURES).glob("*.svg"):
