@@ -25,7 +25,7 @@ from chatbot.bench.titles import (
     WEB_MEMORY,
     WORKER_MEMORY,
 )
-from chatbot.bench.written import sizing
+from chatbot.bench.written import choosing, sizing
 from chatbot.bench.written.sizing import Deployment, fullest
 from chatbot.cli import main
 
@@ -180,6 +180,48 @@ def test_what_the_pages_were_made_from_is_kept_for_a_run_of_a_part(tmp_path: Pat
     page = (tmp_path / "benchmarks.md").read_text()
     assert "| newer | chatbot | 2 ms |" in page
     assert "| calls of one worker process, redis | idempotent | 1,000 /s |" in page
+
+
+def compared(redis: float, rabbitmq: float) -> list[Report]:
+    """A run in which each figure of the comparison has one value on Redis, and one on RabbitMQ."""
+    by_title: dict[tuple[str, str, str], dict[str, float]] = {}
+    for _, command, title, side, unit in choosing.ROWS:
+        by_title.setdefault((command, title, unit), {})[side] = 1.0
+    found = dict[str, list[Figure]]()
+    for (command, title, unit), sides in by_title.items():
+        for broker, value in zip(BROKERS, (redis, rabbitmq), strict=True):
+            of_broker = figure(title, unit, dict.fromkeys(sides, value), broker)
+            found.setdefault(command, []).append(of_broker)
+    return [*(one for one in RUN if one.command not in found), *(report(name, *of) for name, of in found.items())]
+
+
+@pytest.mark.parametrize(
+    ("redis", "rabbitmq", "said"),
+    [
+        (300.0, 200.0, "with Redis a worker process does 1.5 to 1.5 times the guarded work; RabbitMQ gives a dead"),
+        (200.0, 300.0, "with RabbitMQ a worker process does 1.5 to 1.5 times the guarded work; Redis gives a dead"),
+        (200.0, 200.0, "a worker process does about the same guarded work with either"),
+    ],
+)
+def test_the_comparison_of_the_brokers_gets_its_figures(
+    tmp_path: Path, redis: float, rabbitmq: float, said: str
+) -> None:
+    page = tmp_path / choosing.PAGE
+    page.write_text("before\n<!-- measured -->\nold figures\n<!-- /measured -->\nafter\n")
+    assert written(tmp_path, compared(redis, rabbitmq)) == ""
+    filled = page.read_text()
+    assert f"| turns of one worker process | {redis:.0f} /s | {rabbitmq:.0f} /s |\n" in filled
+    assert f"So: {said}" in filled
+    assert filled.startswith("before\n<!-- measured -->\nOn two cores")
+    assert filled.endswith("<!-- /measured -->\nafter\n")
+    assert "old figures" not in filled
+
+
+def test_a_comparison_that_lacks_a_figure_is_not_written(tmp_path: Path) -> None:
+    page = tmp_path / choosing.PAGE
+    page.write_text("<!-- measured -->\nold\n<!-- /measured -->\n")
+    assert "run `chatbot bench" in written(tmp_path)
+    assert "old" in page.read_text()
 
 
 def test_a_section_says_where_it_was_measured_if_that_was_elsewhere(tmp_path: Path) -> None:
