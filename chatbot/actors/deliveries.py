@@ -11,7 +11,8 @@ from chatbot.middleware import current_turn
 from chatbot.model import Reply
 
 #: s. Renewals go out every second while a request runs; before it starts, the lease must outlive two that get lost.
-#: Of a turn that has just begun it does (its grace is 2.5 s), so most replies leave without a renewal of their own.
+#: Of a turn that has just begun it does (its grace is 2.5 s), so most replies leave without a renewal of their own; an
+#: operator who takes the turn away within that half second comes too late for them.
 AHEAD = 2.0
 
 

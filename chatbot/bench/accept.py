@@ -13,6 +13,7 @@ from chatbot.bench.options import Options
 from chatbot.bench.places import Place, place, settings
 from chatbot.bench.programs import service
 from chatbot.bench.report import Check, Figure, Report, at_least, at_most, check, merged, ratio, spread
+from chatbot.bench.titles import ACCEPTED
 from chatbot.bench.web import Endpoint, other_endpoint, service_endpoint
 
 CONNECTIONS = 64
@@ -80,7 +81,7 @@ def _figures(kind: str, found: dict[str, list[Answers]], costs: dict[str, list[f
     late = ratio("chatbot / no store", slow["chatbot"], slow["no store"])
     return [
         Figure(
-            title="accepted webhooks", unit="/s", more_is_better=True, broker=kind,
+            title=ACCEPTED, unit="/s", more_is_better=True, broker=kind,
             sides=tuple(spread(name, values) for name, values in rates.items()), ratios=(bare, free),
             verdicts=(
                 at_least("at least 5x bare", bare.median, 5),

@@ -15,6 +15,7 @@ from chatbot.bench.options import Options
 from chatbot.bench.places import Place, place, settings
 from chatbot.bench.programs import Program
 from chatbot.bench.report import Check, Figure, Report, at_most, check, merged, percentile, ratio, spread
+from chatbot.bench.titles import OVERSHOOT
 from chatbot.bench.workers import SIDES, probe, sending, working
 
 #: ms of quiet time, and bursts a second.
@@ -86,7 +87,7 @@ def _figures(kind: str, measured: Rounds) -> list[Figure]:
         found = {side: [percentile(times, percent) for times in rounds] for side, rounds in measured.items()}
         figures.append(
             Figure(
-                title=f"from the end of the quiet time to the start, p{percent}", unit="ms", broker=kind,
+                title=OVERSHOOT.format(percent), unit="ms", broker=kind,
                 sides=tuple(spread(side, values) for side, values in found.items()),
                 ratios=(ratio("stock / chatbot", found["stock"], found["chatbot"]),),
                 verdicts=(at_most(f"chatbot's p{percent} at most {bound:g} ms", percentile(every, percent), bound),),

@@ -21,7 +21,7 @@ from chatbot.bench.places import Place, place, settings
 from chatbot.bench.probe import Probe, declared
 from chatbot.bench.programs import Program
 from chatbot.bench.report import Check, Figure, Report, check, merged, percentile, ratio, spread
-from chatbot.bench.titles import CALLS
+from chatbot.bench.titles import CALLS, PICK_UP
 from chatbot.bench.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def run(options: Options) -> Report:
         woken, late = _woken(here, names, samples, options, checks)
     figures = [
         _figure(CALLS, "/s", rates),
-        *(_figure(f"from send to start, idle, p{p}", "ms", {n: [percentile(v, p)] for n, v in woken.items()})
+        *(_figure(PICK_UP.format(p), "ms", {n: [percentile(v, p)] for n, v in woken.items()})
           for p in (50, 99)),
         *(_figure(f"start after a delay of {DELAY} ms, p{p} too late", "ms",
                   {n: [percentile(v, p)] for n, v in late.items()}) for p in (50, 99)),

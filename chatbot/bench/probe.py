@@ -1,7 +1,7 @@
 """The worker of a benchmark: its actors tell when they ran, with what.
 
-The benchmark declares the same actors to send to them. Two sides are alike but for the library: `chatbot` is our
-broker, guards and worker; `stock` is plain Dramatiq with its own broker, middleware and worker.
+The benchmark declares the same actors to send to them. Sides are alike but for the library: `stock` is plain Dramatiq
+with its own broker, middleware and worker; any other is our broker, guards and worker.
 """
 
 from __future__ import annotations

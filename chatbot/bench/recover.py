@@ -14,6 +14,7 @@ from chatbot.bench.places import Place, place, settings
 from chatbot.bench.probe import Actors, Probe
 from chatbot.bench.programs import Program
 from chatbot.bench.report import Check, Figure, Report, at_most, check, merged, spread
+from chatbot.bench.titles import RESUMED
 from chatbot.bench.waiting import wait_until
 from chatbot.bench.workers import probe, sending, working
 
@@ -103,7 +104,7 @@ def _figure(kind: str, found: dict[str, list[float]], patience: float) -> Figure
     never = max(found["stock"]) >= patience
     bound = BOUNDS[kind]
     return Figure(
-        title="from kill -9 of a worker to the start of its last call in another", unit="s", broker=kind,
+        title=RESUMED, unit="s", broker=kind,
         sides=tuple(spread(side, values) for side, values in found.items()),
         verdicts=tuple(at_most(f"{side} within {bound:g} s", max(found[side]), bound) for side in SIDES[:-1]),
         note=f"stock had not resumed when we gave up after {patience:g} s" if never else "",

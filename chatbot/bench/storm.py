@@ -14,6 +14,7 @@ from chatbot.bench.options import Options
 from chatbot.bench.places import Place, counting, place, settings
 from chatbot.bench.probe import Actors
 from chatbot.bench.report import Check, Figure, Report, at_most, check, merged, spread
+from chatbot.bench.titles import HANDED_OVER
 from chatbot.bench.waiting import wait_until
 from chatbot.bench.workers import probe, sending, working
 
@@ -40,7 +41,7 @@ def run(options: Options) -> Report:
             widths.append(width)
         figures.append(
             Figure(
-                title="from the last due time until all are done", unit="s", broker=kind,
+                title=HANDED_OVER, unit="s", broker=kind,
                 sides=tuple(spread(name, values) for name, values in found.items()),
                 verdicts=(at_most("all handed over within 2 s", max(found["handed over"]), 2.0),),
                 note=f"due within {max(widths):.2f} s",

@@ -15,6 +15,7 @@ from chatbot.bench.options import Options
 from chatbot.bench.places import Place, place, settings
 from chatbot.bench.programs import Program
 from chatbot.bench.report import Check, Figure, Report, at_most, check, percentile, ratio, spread
+from chatbot.bench.titles import PICK_UP
 from chatbot.bench.workers import probe, sending, working
 
 SIDES = ("unguarded", "idempotent", "stock")
@@ -68,16 +69,19 @@ def _measured(
 
 
 def _figures(kind: str, measured: dict[str, list[list[float]]]) -> list[Figure]:
-    every = [ms for times in measured["unguarded"] for ms in times]
+    every = {side: [ms for times in rounds for ms in times] for side, rounds in measured.items()}
     figures = []
     for percent, bound in ((50, 2.5), (99, 10.0)):
         found = {side: [percentile(times, percent) for times in rounds] for side, rounds in measured.items()}
         figures.append(
             Figure(
-                title=f"from send to start, idle, p{percent}", unit="ms", broker=kind,
+                title=PICK_UP.format(percent), unit="ms", broker=kind,
                 sides=tuple(spread(side, values) for side, values in found.items()),
                 ratios=tuple(ratio(f"stock / {side}", found["stock"], found[side]) for side in SIDES[:-1]),
-                verdicts=(at_most(f"unguarded p{percent} at most {bound} ms", percentile(every, percent), bound),),
+                verdicts=tuple(
+                    at_most(f"{side} p{percent} at most {bound} ms", percentile(every[side], percent), bound)
+                    for side in SIDES[:-1]
+                ),
             )
         )  # fmt: skip
     return figures

@@ -93,7 +93,8 @@ def pages(files: tuple[Path, ...], docs: Path, **wanted: int) -> int:
     """Write what was found as benchmarks.md and sizing.md, with charts.
 
     FILES are what `--json` wrote; of two with the same benchmark the later one counts. Status 2 if a figure is missing.
-    All that the pages were made from is kept as benchmarks/run.json beside them.
+    All that the pages were made from is kept as benchmarks/run.json beside them. choosing-a-broker.md, if it is there,
+    gets its figures.
 
     \b
     Example:

@@ -5,40 +5,29 @@ cluster one for each of its masters.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
 import redis
 
-from chatbot.errors import StoreFull, StoreUnavailable
+from chatbot.errors import StoreUnavailable
 from chatbot.stores.clients import Servers
 from chatbot.stores.lane import Lane
+from chatbot.stores.redis_errors import ELSEWHERE, in_our_words, wrapped
 from chatbot.stores.scripts import scripts
 from chatbot.stores.values import OPEN, subject
 
 T = TypeVar("T")
 Arg = str | bytes | int
 Call = tuple[str, int, tuple[Arg, ...]]
+#: A partition, and the places of the items that one call to it is about.
+Chunk = tuple[int, Sequence[int]]
 
 #: A script blocks the server: a hundred items are about 4 ms.
 BATCH = 100
 #: ms for which an answer waits for replicas: shorter than the client's socket timeout.
 REPLICATED_WITHIN = 1_000
-#: What another server may do, once it is known which.
-ELSEWHERE = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.AskError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.SlotNotCoveredError,
-)
-#: What passes, where redis-py has no class for it.
-FOR_NOW = ("LOADING", "MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY")
-#: What a script is told whose slot is on its way to another node, key by key.
-MOVING = "non local key"
 
 
 class Partitions:
@@ -102,8 +91,10 @@ class Partitions:
         size: int = BATCH,
         replicated: bool = False,
     ) -> list[Any]:
-        """Return what `each` returns, but raise the first error instead."""
-        return _good(self.each(verb, items, key_of, args_of, head=head, size=size, replicated=replicated))
+        """Send items to their partitions, in calls of `size`, in one round trip; answers come in the items' order.
+        `replicated`: return only when the replicas have what was written."""
+        chunks = self._chunks(list(map(key_of, items)), size)
+        return _in_order(chunks, self._run(_calls(verb, chunks, items, args_of, head), replicated))
 
     def each(
         self,
@@ -112,26 +103,21 @@ class Partitions:
         key_of: Callable[[T], str],
         args_of: Callable[[T], Iterable[Arg]],
         *,
-        head: tuple[Arg, ...] = (),
-        size: int = BATCH,
         replicated: bool = False,
     ) -> list[Any]:
-        """Send items to their partitions, in calls of `size`, in one round trip. Return what each is answered, in the
-        items' order, or its error: that of one call, or of one record in it, is no other's.
-
-        `replicated`: return only when the replicas have what was written."""
-        chunks = self._chunks(list(map(key_of, items)), size)
-        calls = [(verb, p, (*head, *chain.from_iterable(args_of(items[i]) for i in where))) for p, where in chunks]
+        """Do the same for records: what is wrong with one of them stands in its place, as the error that it would raise
+        alone, and is no other's."""
+        chunks = self._chunks(list(map(key_of, items)), BATCH)
         with wrapped():
-            answers = self._answers(calls, replicated and self._replicas > 0)
-        found: list[Any] = [None] * len(items)
-        for (_, where), answer in zip(chunks, answers, strict=True):
-            told = [answer] * len(where) if isinstance(answer, Exception) else answer
-            for i, one in zip(where, told, strict=True):
-                found[i] = _in_our_words(one) if isinstance(one, Exception) else one
-        return found
+            answers = self._answers(_calls(verb, chunks, items, args_of), replicated and self._replicas > 0)
+        # A call that failed has one error for all of its records: each telling of it would lengthen its traceback.
+        told = [
+            [in_our_words(answer)] * len(where) if isinstance(answer, Exception) else list(map(in_our_words, answer))
+            for (_, where), answer in zip(chunks, answers, strict=True)
+        ]
+        return _in_order(chunks, told)
 
-    def _chunks(self, keys: Sequence[str], size: int) -> list[tuple[int, Sequence[int]]]:
+    def _chunks(self, keys: Sequence[str], size: int) -> list[Chunk]:
         """Return the places of keys that one call is about, and its partition."""
         if len(keys) <= size and self.count == 1:
             return [(0, range(len(keys)))] if keys else []
@@ -231,28 +217,20 @@ def _good(answers: list[Any]) -> list[Any]:
     return answers
 
 
-def _in_our_words(error: Exception) -> Exception:
-    try:
-        with wrapped():
-            raise error
-    except Exception as exc:
-        return exc
+def _calls(
+    verb: str,
+    chunks: Sequence[Chunk],
+    items: Sequence[T],
+    args_of: Callable[[T], Iterable[Arg]],
+    head: tuple[Arg, ...] = (),
+) -> list[Call]:
+    return [(verb, p, (*head, *chain.from_iterable(args_of(items[i]) for i in where))) for p, where in chunks]
 
 
-@contextmanager
-def wrapped() -> Iterator[None]:
-    """Say a driver's error in our words, once, at the edge."""
-    try:
-        yield
-    except redis.exceptions.OutOfMemoryError as exc:
-        raise StoreFull() from exc
-    except (*ELSEWHERE, redis.exceptions.TryAgainError, redis.exceptions.RedisClusterException) as exc:
-        raise StoreUnavailable(f"the store does not answer for now: {exc}") from exc
-    except redis.exceptions.ResponseError as exc:
-        if str(exc).startswith("OOM"):  # of one record: redis-py reads the class of whole answers only
-            raise StoreFull() from exc
-        if str(exc).startswith(FOR_NOW) or MOVING in str(exc):
-            raise StoreUnavailable(f"the store refuses writes for now: {exc}") from exc
-        raise
-    except (redis.exceptions.RedisError, OSError) as exc:
-        raise StoreUnavailable(f"the store did not answer: {exc}") from exc
+def _in_order(chunks: Sequence[Chunk], answers: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return the answers of all calls in the order of the items."""
+    found: list[Any] = [None] * sum(len(where) for _, where in chunks)
+    for (_, where), told in zip(chunks, answers, strict=True):
+        for i, one in zip(where, told, strict=True):
+            found[i] = one
+    return found

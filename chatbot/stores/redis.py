@@ -13,8 +13,9 @@ from typing import Any, TypeVar, cast
 from chatbot.stores.bell import Bell
 from chatbot.stores.clients import find
 from chatbot.stores.nap import Nap
-from chatbot.stores.partitions import Arg, Partitions, wrapped
+from chatbot.stores.partitions import Arg, Partitions
 from chatbot.stores.redis_check import check_partitions, check_server
+from chatbot.stores.redis_errors import wrapped
 from chatbot.stores.redis_operators import RedisOperators
 from chatbot.stores.values import (
     Begun,

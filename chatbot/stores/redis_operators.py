@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from chatbot.stores.base import Store
 from chatbot.stores.operators import MOST_GRAVES, Grave, Note, Noted, Page, Trace, sought
-from chatbot.stores.partitions import Partitions, wrapped
+from chatbot.stores.partitions import Partitions
+from chatbot.stores.redis_errors import wrapped
 from chatbot.stores.values import Entry, digest, subject
 from chatbot.stores.wire import note_args, read_entry, read_grave, read_trace
 

@@ -182,39 +182,69 @@ def test_what_the_pages_were_made_from_is_kept_for_a_run_of_a_part(tmp_path: Pat
     assert "| calls of one worker process, redis | idempotent | 1,000 /s |" in page
 
 
-def compared(redis: float, rabbitmq: float) -> list[Report]:
-    """A run in which each figure of the comparison has one value on Redis, and one on RabbitMQ."""
-    by_title: dict[tuple[str, str, str], dict[str, float]] = {}
+def compared(redis: dict[str, float], rabbitmq: dict[str, float]) -> list[Report]:
+    """A run in which each figure of the comparison is 1, unless its side is given another value."""
+    by_title: dict[tuple[str, str, str], list[str]] = {}
     for _, command, title, side, unit in choosing.ROWS:
-        by_title.setdefault((command, title, unit), {})[side] = 1.0
+        by_title.setdefault((command, title, unit), []).append(side)
     found = dict[str, list[Figure]]()
     for (command, title, unit), sides in by_title.items():
-        for broker, value in zip(BROKERS, (redis, rabbitmq), strict=True):
-            of_broker = figure(title, unit, dict.fromkeys(sides, value), broker)
-            found.setdefault(command, []).append(of_broker)
+        for broker, values in zip(BROKERS, (redis, rabbitmq), strict=True):
+            of_broker = {side: values.get(f"{command} {side}", 1.0) for side in sides}
+            found.setdefault(command, []).append(figure(title, unit, of_broker, broker))
     return [*(one for one in RUN if one.command not in found), *(report(name, *of) for name, of in found.items())]
 
 
 @pytest.mark.parametrize(
     ("redis", "rabbitmq", "said"),
     [
-        (300.0, 200.0, "with Redis a worker process does 1.5 to 1.5 times the guarded work; RabbitMQ gives a dead"),
-        (200.0, 300.0, "with RabbitMQ a worker process does 1.5 to 1.5 times the guarded work; Redis gives a dead"),
-        (200.0, 200.0, "a worker process does about the same guarded work with either"),
+        ({"work turns": 200.0, "work idempotent": 300.0, "recover turns": 5.0},
+         {"work turns": 100.0, "work idempotent": 200.0, "recover turns": 2.0},
+         "with Redis a worker process does 1.5 to 2.0 times the guarded work; RabbitMQ gives a dead worker's work back "
+         "sooner."),
+        ({"work turns": 200.0, "work idempotent": 200.0, "recover turns": 2.0},
+         {"work turns": 300.0, "work idempotent": 300.0, "recover turns": 5.0},
+         "with RabbitMQ a worker process does 1.5 times the guarded work; Redis gives a dead worker's work back "
+         "sooner."),
+        ({"work turns": 101.0}, {"work turns": 100.0},
+         "a worker process does about the same guarded work with either; either gives a dead worker's work back as "
+         "soon."),
     ],
-)
+)  # fmt: skip
 def test_the_comparison_of_the_brokers_gets_its_figures(
-    tmp_path: Path, redis: float, rabbitmq: float, said: str
+    tmp_path: Path, redis: dict[str, float], rabbitmq: dict[str, float], said: str
 ) -> None:
     page = tmp_path / choosing.PAGE
     page.write_text("before\n<!-- measured -->\nold figures\n<!-- /measured -->\nafter\n")
     assert written(tmp_path, compared(redis, rabbitmq)) == ""
     filled = page.read_text()
-    assert f"| turns of one worker process | {redis:.0f} /s | {rabbitmq:.0f} /s |\n" in filled
-    assert f"So: {said}" in filled
-    assert filled.startswith("before\n<!-- measured -->\nOn two cores")
+    turns, of_rabbitmq = redis["work turns"], rabbitmq["work turns"]
+    assert f"| turns of one worker process | {turns:.0f} /s | {of_rabbitmq:.0f} /s |\n" in filled
+    assert f"So: {said}\n" in filled
+    assert filled.startswith("before\n<!-- measured -->\nOn 2 cores")
     assert filled.endswith("<!-- /measured -->\nafter\n")
     assert "old figures" not in filled
+
+
+def test_a_comparison_without_a_place_for_the_figures_is_an_error(tmp_path: Path) -> None:
+    page = tmp_path / choosing.PAGE
+    page.write_text("<!-- measured-->\nold\n")
+    assert "put a line `<!-- measured -->`" in written(tmp_path, compared({}, {}))
+    assert page.read_text() == "<!-- measured-->\nold\n"
+
+
+@pytest.mark.parametrize("first", ["storm-redis", "storm"])
+def test_a_run_with_the_same_brokers_takes_the_place_of_an_older_one(tmp_path: Path, first: str) -> None:
+    def storm(value: float, *brokers: str) -> Report:
+        return report("storm", *(figure("all done", "s", {"chatbot": value}, broker) for broker in brokers))
+
+    older = [storm(1.0, "redis", "rabbitmq"), storm(2.0, "redis")]
+    newer = storm(3.0, *(("redis",) if first == "storm-redis" else ("redis", "rabbitmq")))
+    written(tmp_path, [*RUN, *older, newer])
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert "| all done, redis | chatbot | 2 s |" not in page
+    assert "| all done, redis | chatbot | 3 s |" in section(page, f"About storm: {first}")
+    assert ("| all done, rabbitmq | chatbot | 1 s |" in page) == (first == "storm-redis")
 
 
 def test_a_comparison_that_lacks_a_figure_is_not_written(tmp_path: Path) -> None:

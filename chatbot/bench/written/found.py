@@ -15,13 +15,19 @@ from chatbot.errors import ConfigurationError
 
 
 class Found:
-    """Reports by their label; of two with the same one the later counts.
+    """Reports by their label, in the order in which they were made. One that was made again, with at least the same
+    brokers, takes the place of what was there.
 
     Whoever asks for a figure that is missing is told which benchmark measures it.
     """
 
     def __init__(self, reports: Sequence[Report]) -> None:
-        self.reports = {label(report): report for report in reports}
+        self.reports: dict[str, Report] = {}
+        for report in reports:
+            again = [name for name, old in self.reports.items() if _covers(report, old)]
+            for name in again:
+                del self.reports[name]
+            self.reports[label(report)] = report
 
     def median(self, command: str, title: str, side: str, broker: str = "") -> float:
         """Return one side's median. Raises ConfigurationError, which names the benchmark to run."""
@@ -45,14 +51,22 @@ class Found:
         return (report for report in reversed(self.reports.values()) if report.command == command)
 
 
+def _covers(report: Report, old: Report) -> bool:
+    return report.command == old.command and _brokers(old) <= _brokers(report)
+
+
+def _brokers(report: Report) -> set[str]:
+    return {figure.broker for figure in report.figures}
+
+
 def label(report: Report) -> str:
     """Return what tells a report from others: its benchmark, and its broker if it was run for one of the two."""
-    kinds = {figure.broker for figure in report.figures}
+    kinds = _brokers(report)
     return f"{report.command}-{kinds.pop()}" if len(kinds) == 1 and "" not in kinds else report.command
 
 
 def read(files: Sequence[Path]) -> Found:
-    """Read files; where two have the same benchmark, the later one counts.
+    """Read files, the older first; where two have the same benchmark, the later one counts.
 
     Raises ConfigurationError for a file that is none of ours, and for a run with a wrong answer: its figures mean
     nothing.

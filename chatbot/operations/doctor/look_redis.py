@@ -11,8 +11,8 @@ import redis
 
 from chatbot.brokers.redis_clients import create_client, is_cluster, socket_timeout, wrapped
 from chatbot.operations.doctor.facts import Server, Unseen
-from chatbot.stores.partitions import wrapped as wrapped_store
 from chatbot.stores.redis import LONGEST_SLEEP, RedisStore
+from chatbot.stores.redis_errors import wrapped as wrapped_store
 from chatbot.urls import without_cluster
 
 
