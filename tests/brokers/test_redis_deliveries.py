@@ -156,6 +156,17 @@ def test_a_fetch_that_comes_late_gets_nothing(new_broker: NewBroker, client: red
     assert client.llen("dramatiq:default") == 1
 
 
+def test_what_an_operator_has_deleted_does_not_keep_what_follows(new_broker: NewBroker, client: redis.Redis) -> None:
+    broker = new_broker()
+    consumer = broker.consume("default", prefetch=2, timeout=500)
+    enqueue(broker, 2)
+    client.delete("dramatiq:default.msgs")
+    assert next(consumer) is None
+    assert not client.llen("dramatiq:default")
+    (sent,) = enqueue(broker, 1)
+    assert [delivery.message_id for delivery in fetch(consumer)] == [sent]
+
+
 def test_who_has_no_lease_gets_nothing(new_broker: NewBroker, client: redis.Redis) -> None:
     broker = new_broker()
     enqueue(broker, 1)
