@@ -65,12 +65,14 @@ def serve(
 
     from chatbot.web import garbage
     from chatbot.web.outbox import Outbox
+    from chatbot.web.protocol import OneWrite
 
     app = web_app(service, Outbox(outbox_secret).routes() if outbox_secret else [], pages)
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
+        http=OneWrite,
         lifespan="on",
         ws="none",
         timeout_graceful_shutdown=WEB_GRACE,

@@ -50,7 +50,7 @@ def csrf_token(request: HTTPConnection) -> str:
 
 async def holds_csrf_token(request: Request) -> tuple[bool, Receive]:
     """Say whether a request brings its session's token, and return how to receive its body again."""
-    body = await read_body(request, MOST)
+    body = await read_body(request.receive, request.headers, MOST)
     given = request.headers.get(HEADER) or _field(request, body)
     known = str(request.session.get("csrf") or "")
     return bool(known) and hmac.compare_digest(given.encode(errors="replace"), known.encode()), _again(request, body)

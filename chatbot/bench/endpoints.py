@@ -29,6 +29,7 @@ from chatbot.model import InboundMessage
 from chatbot.web import app as web
 from chatbot.web import garbage
 from chatbot.web.answers import answer
+from chatbot.web.protocol import OneWrite
 
 
 class Endpoints(Struct, kw_only=True):
@@ -93,11 +94,14 @@ def main(argument: str) -> None:
     chosen = msgspec.json.decode(argument, type=Endpoints)
     channel = generic.create("generic", {"secret": chosen.secret, "outbound_url": "http://127.0.0.1:9/"})
     if chosen.kind == "bare":
-        app = bare(channel, stock_broker(chosen.broker))
+        _serve(bare(channel, stock_broker(chosen.broker)), chosen.port)
     else:
-        app = no_store(channel)
-        garbage.look_less_often()  # as our own web process does
-    uvicorn.run(app, host="127.0.0.1", port=chosen.port, log_config=None, access_log=False, server_header=False)
+        garbage.look_less_often()  # as our own web process does, which also writes like this
+        _serve(no_store(channel), chosen.port, http=OneWrite, proxy_headers=False)
+
+
+def _serve(app: Starlette, port: int, **options: Any) -> None:
+    uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False, server_header=False, **options)
 
 
 if __name__ == "__main__":

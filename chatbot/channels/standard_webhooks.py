@@ -7,7 +7,7 @@ import binascii
 import hmac
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from chatbot.errors import SignatureInvalid
 
@@ -35,7 +35,8 @@ def sign(keys: Sequence[bytes], webhook_id: str, body: bytes, *, now: float | No
     if not _ID.fullmatch(webhook_id):
         raise ValueError(f"webhook-id {webhook_id!r} must be 1 to 256 printable ASCII characters without '.'")
     timestamp = str(int(time.time() if now is None else now))
-    signatures = (f"v1,{_signature(key, webhook_id, timestamp, body)}" for key in keys)
+    signed = _signed(webhook_id, timestamp, body)
+    signatures = (f"v1,{_signature(key, signed).decode()}" for key in keys)
     return {"webhook-id": webhook_id, "webhook-timestamp": timestamp, "webhook-signature": " ".join(signatures)}
 
 
@@ -49,8 +50,8 @@ def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, no
         raise SignatureInvalid("webhook-timestamp must be a number of seconds since 1970")
     if abs((time.time() if now is None else now) - int(timestamp)) > TOLERANCE_S:
         raise SignatureInvalid(f"webhook-timestamp is more than {TOLERANCE_S} s from our time; check both clocks")
-    expected = [_signature(key, webhook_id, timestamp, body).encode() for key in keys]
-    if not any(hmac.compare_digest(ours, theirs) for theirs in _v1(given) for ours in expected):
+    signed, theirs = _signed(webhook_id, timestamp, body), _v1(given)
+    if not any(hmac.compare_digest(ours, one) for ours in [_signature(key, signed) for key in keys] for one in theirs):
         raise SignatureInvalid("webhook-signature holds no v1 signature of this body with a secret that we know")
 
 
@@ -67,9 +68,12 @@ def _key(secret: str, place: int) -> bytes:
     return key
 
 
-def _signature(key: bytes, webhook_id: str, timestamp: str, body: bytes) -> str:
-    signed = b".".join((webhook_id.encode(), timestamp.encode(), body))
-    return base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+def _signed(webhook_id: str, timestamp: str, body: bytes) -> bytes:
+    return b".".join((webhook_id.encode(), timestamp.encode(), body))
+
+
+def _signature(key: bytes, signed: bytes) -> bytes:
+    return binascii.b2a_base64(hmac.digest(key, signed, "sha256"), newline=False)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
@@ -79,8 +83,7 @@ def _header(headers: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _v1(header: str) -> Iterator[bytes]:
-    for signature in header.split():
-        version, _, encoded = signature.partition(",")
-        if version == "v1":
-            yield encoded.encode(errors="replace")  # not ASCII: cannot match, and must not raise
+def _v1(header: str) -> list[bytes]:
+    versions = (signature.partition(",") for signature in header.split())
+    # What is not ASCII cannot match, and must not raise.
+    return [encoded.encode(errors="replace") for version, _, encoded in versions if version == "v1"]

@@ -16,7 +16,8 @@ from chatbot.web.correlation import Correlation
 from chatbot.web.first_use import FirstUse, Make
 from chatbot.web.problems import HANDLERS
 from chatbot.web.readiness import Look, Readiness, health
-from chatbot.web.webhooks import Limits, Webhooks
+from chatbot.web.short_way import ShortWay
+from chatbot.web.webhooks import PATH, Limits, Webhooks
 
 Hook = Callable[[], object]
 
@@ -43,13 +44,13 @@ def create_app(
     committer = Committer(admit, max_backlog=max_backlog)
     webhooks = Webhooks(channels, committer, limits or Limits())
     routes = [
-        Route("/webhooks/{channel}", webhooks, methods=["GET", "POST"]),
+        Route(PATH + "{channel}", webhooks, methods=["GET", "POST"]),
         Route("/health", health),
         Route("/ready", Readiness(ready).ready),
         *extra_routes,
     ]
     lifespan = _lifespan(committer, on_startup, on_shutdown)
-    every = [Middleware(Correlation)]
+    every = [Middleware(Correlation), Middleware(ShortWay, webhooks)]
     app = Starlette(routes=routes, middleware=every, exception_handlers=dict(HANDLERS), lifespan=lifespan)
     if pages is not None:
         app.router.default = FirstUse(pages)

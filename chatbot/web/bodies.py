@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
     """Return the body. Raises HTTPException 413 if it is declared, or turns out, to be longer than `limit` bytes."""
-    _refuse(_declared(request), limit)
-    first, more = await _chunk(request)
-    _refuse(len(first), limit)
+    _refuse(_declared(headers), limit)
+    body, more = _chunk(await receive())
+    _refuse(len(body), limit)
     if not more:
-        return first
-    body = bytearray(first)
+        return body
+    gathered = bytearray(body)
     while more:
-        chunk, more = await _chunk(request)
-        body += chunk
-        _refuse(len(body), limit)
-    return bytes(body)
+        body, more = _chunk(await receive())
+        gathered += body
+        _refuse(len(gathered), limit)
+    return bytes(gathered)
 
 
-async def _chunk(request: Request) -> tuple[bytes, bool]:
-    message = await request.receive()
+def _chunk(message: Message) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message.get("body", b""), message.get("more_body", False)
 
 
-def _declared(request: Request) -> int:
+def _declared(headers: Mapping[str, str]) -> int:
     try:
-        return int(request.headers.get("content-length", 0))
+        return int(headers.get("content-length", 0))
     except ValueError:
         return 0  # the bytes themselves are counted as well
 

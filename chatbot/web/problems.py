@@ -74,3 +74,9 @@ HANDLERS: Final[Mapping[Any, Handler]] = {
     ClientDisconnect: _gone,
     Exception: _unexpected,
 }
+
+
+def handler_of(exc: Exception) -> Handler | None:
+    """Return what answers for an error that a request is expected to run into; None for any other."""
+    found = next(HANDLERS[kind] for kind in type(exc).__mro__ if kind in HANDLERS)
+    return None if found is _unexpected else found

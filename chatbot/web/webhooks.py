@@ -32,6 +32,8 @@ from chatbot.web.problems import problem, unavailable
 
 logger = logging.getLogger(__name__)
 
+#: Before a channel's name.
+PATH: Final = "/webhooks/"
 MEBIBYTE: Final = 1_048_576
 #: Bodies above this are proved and read in a thread; for smaller ones the trip to the thread costs more.
 INLINE_BYTES: Final = 65_536
@@ -55,26 +57,32 @@ class Webhooks:
     """The endpoint of all channels."""
 
     def __init__(self, channels: Mapping[str, Channel], committer: Committer, limits: Limits) -> None:
-        self._channels = channels
+        self.channels = channels
         self._committer = committer
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request. As an application, not as a function: Starlette wraps each call of one in two more."""
+        """Answer a delivery (POST), or a provider's handshake (GET). As an application, not as a function: Starlette
+        wraps each call of one in two more."""
         response = await self.answer(Request(scope, receive))
         await response(scope, receive, send)
 
     async def answer(self, request: Request) -> Response:
-        """Answer a delivery (POST), or a provider's handshake (GET)."""
-        channel = self._channels.get(request.path_params["channel"])
+        """Answer what Starlette has routed."""
+        channel = self.channels.get(request.path_params["channel"])
         if channel is None:
             raise HTTPException(404, f"there is no channel {request.path_params['channel']!r}")
-        if request.method != "POST":
-            return PlainTextResponse(channel.handshake(request.query_params))
-        _check_media_type(request, channel)
-        body = await read_body(request, self._limits.body)
-        parsed = await _read(channel, request.headers, body)
-        brought_by, span = request.scope[KEY], traceparent.current.get()
+        if request.method == "POST":
+            return await self.deliver(channel, request.scope, request.receive)
+        return PlainTextResponse(channel.handshake(request.query_params))
+
+    async def deliver(self, channel: Channel, scope: Scope, receive: Receive) -> Response:
+        """Answer a delivery."""
+        headers = _headers(scope)
+        _check_media_type(headers, channel)
+        body = await read_body(receive, headers, self._limits.body)
+        parsed = await _read(channel, headers, body)
+        brought_by, span = scope[KEY], traceparent.current.get()
         messages = [
             replace(message, correlation_id=brought_by, traceparent=span)
             for message in parsed.messages
@@ -94,8 +102,14 @@ class Webhooks:
                 raise HTTPException(413, f"a message is longer than {self._limits.message} bytes")
 
 
-def _check_media_type(request: Request, channel: Channel) -> None:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _headers(scope: Scope) -> dict[str, str]:
+    """Return the headers, of those with one name the first. Each is looked at several times, and Starlette's mapping
+    searches all of them every time."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+
+
+def _check_media_type(headers: Mapping[str, str], channel: Channel) -> None:
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in channel.media_types:
         allowed = ", ".join(sorted(channel.media_types))
         raise HTTPException(415, f"the content type must be {allowed}", headers={"accept": allowed})
@@ -140,9 +154,11 @@ def _answer(channel: Channel, parsed: Parsed, outcomes: list[str]) -> Response:
 
 def _counts(parsed: Parsed, outcomes: list[str]) -> tuple[dict[str, int], int]:
     """Return what the answer says, and how many messages are not in the ledger."""
-    accepted = sum(outcome in _ACCEPTED for outcome in outcomes)
+    accepted = sum(map(_ACCEPTED.__contains__, outcomes))
     duplicates, late = outcomes.count("duplicate"), outcomes.count("late")
-    ignored = parsed.ignored + len(parsed.messages) - len(outcomes) + late
-    further = {"ignored": ignored, "rejected": len(parsed.rejected)}
     counts = {"accepted": accepted, "duplicates": duplicates + parsed.repeats}
-    return counts | {name: n for name, n in further.items() if n}, len(outcomes) - accepted - duplicates - late
+    if ignored := parsed.ignored + len(parsed.messages) - len(outcomes) + late:
+        counts["ignored"] = ignored
+    if parsed.rejected:
+        counts["rejected"] = len(parsed.rejected)
+    return counts, len(outcomes) - accepted - duplicates - late

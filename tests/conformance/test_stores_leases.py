@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.conformance.ledgers import GRACE, LEASE, Ledger
 
 URGENT = {"wait": 0, "max_wait": 0}
@@ -177,6 +179,27 @@ def test_a_pump_is_not_woken_for_what_is_due_later_than_what_it_knows(ledger: Le
     before = time.monotonic()
     ledger.store.sleep(200)
     assert time.monotonic() - before >= 0.19
+
+
+@pytest.mark.parametrize("hastens", [{"wait": 100}, {"max_wait": 5_000}, {"max_items": 2}, {"wait": 0}])
+def test_a_pump_is_woken_for_what_hastens_a_window(ledger: Ledger, hastens: dict[str, int]) -> None:
+    ledger.offer("1", wait=5_000)
+    ledger.store.sleep(1_000)
+    ledger.offer("2", **{"wait": 5_000, **hastens})
+    before = time.monotonic()
+    ledger.store.sleep(3_000)
+    assert time.monotonic() - before < 3
+
+
+def test_a_pump_is_woken_for_a_run_that_is_superseded(ledger: Ledger) -> None:
+    ledger.offer("1", wait=1_000)
+    ledger.advance(1_000)
+    ledger.run("w1")
+    ledger.store.sleep(1_000)
+    ledger.offer("2", mode="supersede", wait=1_000)
+    before = time.monotonic()
+    ledger.store.sleep(3_000)
+    assert time.monotonic() - before < 3
 
 
 def test_a_suspicion_wakes_a_pump(ledger: Ledger) -> None:

@@ -102,9 +102,19 @@ def test_open_work_lives_thirty_days_after_its_last_touch(ledger: Ledger) -> Non
     ledger.begin(check)
     ledger.advance(OPEN - DAY)
     assert ledger.published()
-    ledger.advance(OPEN)
+    ledger.advance(OPEN + HOUR)  # a store may keep it for up to an hour more
     assert ledger.store.inspect("turn/a").state == "idle"
     assert not ledger.published()
+
+
+def test_what_joins_a_window_lets_it_live_on(ledger: Ledger) -> None:
+    ledger.offer("1", wait=OPEN, max_wait=3 * OPEN)
+    ledger.advance(HOUR - SLACK)
+    ledger.offer("2", wait=OPEN, max_wait=3 * OPEN)
+    ledger.advance(OPEN - SLACK)
+    assert ledger.offer("3", wait=OPEN, max_wait=3 * OPEN) == ["joined"]
+    ledger.advance(OPEN - SLACK)
+    assert ledger.store.inspect("turn/a").buffered == 3
 
 
 @pytest.mark.parametrize("touch", ["offer", "retry", "unlock", "busy"])

@@ -58,6 +58,18 @@ def ttl(store: RedisStore, key: str) -> int:
     return int(store.client.pttl("{chatbot:0}" + key))
 
 
+# --- what an item that joins need not do ---
+def test_a_pump_is_not_woken_for_what_puts_a_window_off(store: RedisStore) -> None:
+    window = Window(wait=60_000, max_wait=120_000)
+    offer(store, "1", window=window)
+    assert store.client.lpop("{chatbot:0}wake")
+    assert offer(store, "2", window=window) == "joined"
+    assert not store.client.exists("{chatbot:0}wake")
+    store.client.delete("{chatbot:0}due")  # a key that nobody would look at any more is looked at soon
+    offer(store, "3", window=window)
+    assert store.client.exists("{chatbot:0}wake")
+
+
 # --- many records in one call ---
 @pytest.mark.parametrize("partitions", [1, 4])
 def test_a_foreign_value_under_a_records_key_harms_no_other_record(server: RedisServer, partitions: int) -> None:

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from chatbot.channels.base import Parsed, Rejected
 from chatbot.errors import Malformed, NotSupported, SignatureInvalid, StoreUnavailable
 from chatbot.model import InboundMessage
+from chatbot.web.protocol import OneWrite
 from tests.waiting import wait_until
 
 JSON = {"content-type": "application/json"}
@@ -128,7 +129,7 @@ def body(*ids: str, **fields: object) -> bytes:
 def served(app: Starlette, **options: object) -> Iterator[str]:
     """Run the app under uvicorn until the block ends; yields its URL."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", **options))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, http=OneWrite, lifespan="on", **options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

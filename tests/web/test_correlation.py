@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -42,6 +44,22 @@ def test_what_is_not_well_formed_is_replaced(headers: dict[str, str]) -> None:
     first, second = found(**headers), found(**headers)
     assert first != second
     assert len(first) == len(second) == 16
+
+
+def test_a_process_that_was_forked_makes_ids_of_its_own() -> None:
+    program = """
+import os
+from chatbot.web.correlation import correlation_id
+read, write = os.pipe()
+if not os.fork():
+    os.write(write, correlation_id([]).encode())
+    os._exit(0)
+print(correlation_id([]), os.read(read, 16).decode())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    ours, theirs = done.stdout.split()
+    assert len(ours) == len(theirs) == 16
+    assert ours != theirs
 
 
 def test_the_answer_tells_it_whatever_the_answer_is(web: httpx.Client) -> None:

@@ -37,9 +37,10 @@ h.bytes, h.hold = h.bytes - h.tbytes, 0
 C('HSET', k, 'bytes', h.bytes, 'hold', 0)
 dissolve(key, h)
 for a = 9, #ARGV, 8 do
-  local to, id, body, wait, max, n, cap, idttl = unpack(ARGV, a, a + 7)
-  append(to, id, body, wait, max, n, cap, idttl, math.huge, math.huge, 'queue')
+  local to, id, body = unpack(ARGV, a, a + 2)
+  append(to, id, body, policy(unpack(ARGV, a + 3, a + 7)))
   if to == key then h = load(key) end
 end
 rest(key, h)
+drain()
 return {'settled'}

@@ -4,9 +4,9 @@
 -- returns per item {opened|joined|full|amended|withdrawn|late|overflow} or {duplicate, epoch (0 = still open, -1 = an edit, or withdrawn)}
 local out, policies = {}, {}
 for a = 2, #ARGV, 4 do
-  local policy = ARGV[a + 3]
-  local p = policies[policy] or {policy:match(('(%S+) '):rep(7)..'(%S+)')}
-  policies[policy] = p
-  out[#out+1] = append(ARGV[a], ARGV[a + 1], ARGV[a + 2], unpack(p))
+  local said = ARGV[a + 3]
+  policies[said] = policies[said] or policy(said:match(('(%S+) '):rep(7)..'(%S+)'))
+  out[#out+1] = append(ARGV[a], ARGV[a + 1], ARGV[a + 2], policies[said])
 end
+drain()
 return out

@@ -1,12 +1,13 @@
 -- include: ledger window append
 -- ARGV: key epoch wait max_wait max_items max_bytes id_ttl
 -- returns number of items that are open again
-local key, epoch, wait, max, items, cap, idttl = unpack(ARGV, 2, 8)
-local d, n = P..'d:'..key..':'..epoch, 0
+local key, epoch, p, n = ARGV[2], ARGV[3], policy(unpack(ARGV, 4, 8)), 0
+local d = P..'d:'..key..':'..epoch
 for _, e in ipairs(C('LRANGE', d, 1, -1)) do
   local id = e:sub(14, 29)
   if C('GET', P..'i:'..id) == epoch then C('DEL', P..'i:'..id) end
-  if append(key, id, e:sub(30), wait, max, items, cap, idttl, math.huge, math.huge, 'queue')[1] ~= 'duplicate' then n = n + 1 end
+  if append(key, id, e:sub(30), p)[1] ~= 'duplicate' then n = n + 1 end
 end
+drain()
 C('DEL', d); C('ZREM', P..'dead', key..':'..epoch)
 return n

@@ -4,9 +4,10 @@ local function wake()
   elseif C('LLEN', P..'wake') == 0 then C('LPUSH', P..'wake', 1); C('PEXPIRE', P..'wake', OPEN) end
 end
 -- When a key must be looked at next. The score in `due` may be stale, never early: it is recomputed at every look.
-local function look(key, at)
-  C('ZADD', KEYS[1], at, key)
-  if C('ZRANGE', KEYS[1], 0, 0)[1] == key then wake() end
+-- `later`: not sooner than it already was to be, so nobody who sleeps until then need hear of it.
+local function look(key, at, later)
+  local new = C('ZADD', KEYS[1], at, key) == 1
+  if (new or not later) and C('ZRANGE', KEYS[1], 0, 0)[1] == key then wake() end
 end
 -- returns the time at which the window behind the turn is due, and whether it is full or urgent
 -- `count`: items of the turn and the window; `first`, `last`: when the window's arrived
