@@ -99,14 +99,14 @@ def _must_be_utf8(body: bytes) -> None:
 def _message(channel: str, raw: Raw, at: str, received_at: datetime) -> InboundMessage:
     item = decode(raw, _ITEM, at)
     for name in ("message_id", "conversation_id", "sender_id", "edits", "deletes"):
-        if (value := getattr(item, name)) is not None:
-            _must_be_plain(value, _join(at, name))
+        if not _is_plain(getattr(item, name)):
+            raise Malformed("must not be blank, nor hold control characters", field=_join(at, name))
     if item.edits and item.deletes:
         raise Malformed("a message is edited or deleted, not both", field=_join(at, "deletes"))
     if not (item.text or item.attachments or item.deletes):
         raise Malformed("a message needs a text or an attachment", field=_join(at, "text"))
     kind, target = _kind_of(item), item.edits or item.deletes
-    sent_at = _utc(item.timestamp, _join(at, "timestamp"))
+    sent_at = None if item.timestamp is None else _utc(item.timestamp, at)
     attachments = tuple(_attachment(file) for file in item.attachments or ())
     return InboundMessage(
         channel=channel,
@@ -135,9 +135,11 @@ def _version(kind: Kind, target: str | None, sent_at: datetime | None) -> tuple[
     return () if target is None else (kind, target, sent_at.isoformat() if sent_at else "")
 
 
-def _must_be_plain(value: str, field: str) -> None:
-    if not value.strip() or _CONTROL.search(value):
-        raise Malformed("must not be blank, nor hold control characters", field=field)
+def _is_plain(value: str | None) -> bool:
+    if value is None:
+        return True
+    # What can be printed holds no control character; of the rest, few do.
+    return bool(value.strip()) and (value.isprintable() or not _CONTROL.search(value))
 
 
 def _attachment(file: File) -> Attachment:
@@ -148,13 +150,13 @@ def _kind(file: File) -> Kind:
     return _KINDS.get((file.mime_type or "").partition("/")[0].lower(), "document")
 
 
-def _utc(time: datetime | None, field: str) -> datetime | None:
-    if time is None or time.tzinfo is None:
-        return time and time.replace(tzinfo=UTC)
+def _utc(time: datetime, at: str) -> datetime:
+    if time.tzinfo is None:
+        return time.replace(tzinfo=UTC)
     try:
         return time.astimezone(UTC)
     except OverflowError as exc:
-        raise Malformed("is outside the calendar in UTC", field=field) from exc
+        raise Malformed("is outside the calendar in UTC", field=_join(at, "timestamp")) from exc
 
 
 def _join(at: str, name: str) -> str:

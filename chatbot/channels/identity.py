@@ -9,6 +9,9 @@ from chatbot.model import InboundMessage
 
 def dedupe_key(*parts: str) -> str:
     """Return `channel:account:conversation:message_id...`, escaped: two different messages never share a key."""
+    joined = ":".join(parts)
+    if "%" not in joined and joined.count(":") == len(parts) - 1:
+        return joined  # as nearly always: there is nothing to escape
     return ":".join(part.replace("%", "%25").replace(":", "%3A") for part in parts)
 
 
