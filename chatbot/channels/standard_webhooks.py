@@ -43,15 +43,16 @@ def sign(keys: Sequence[bytes], webhook_id: str, body: bytes, *, now: float | No
 def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, *, now: float | None = None) -> None:
     """Raise SignatureInvalid unless one of the signatures is of one of the keys, and fresh. Header names are lower
     case; `svix-id` and its siblings are as good."""
-    webhook_id, timestamp, given = (_header(headers, name) for name in ("id", "timestamp", "signature"))
+    webhook_id = _header(headers, "webhook-id", "svix-id")
+    timestamp = _header(headers, "webhook-timestamp", "svix-timestamp")
+    given = _header(headers, "webhook-signature", "svix-signature")
     if not _ID.fullmatch(webhook_id):
         raise SignatureInvalid("webhook-id must be 1 to 256 printable ASCII characters without '.'")
     if not _TIMESTAMP.fullmatch(timestamp):
         raise SignatureInvalid("webhook-timestamp must be a number of seconds since 1970")
     if abs((time.time() if now is None else now) - int(timestamp)) > TOLERANCE_S:
         raise SignatureInvalid(f"webhook-timestamp is more than {TOLERANCE_S} s from our time; check both clocks")
-    signed, theirs = _signed(webhook_id, timestamp, body), _v1(given)
-    if not any(hmac.compare_digest(ours, one) for ours in [_signature(key, signed) for key in keys] for one in theirs):
+    if not _is_signed(keys, _signed(webhook_id, timestamp, body), _v1(given)):
         raise SignatureInvalid("webhook-signature holds no v1 signature of this body with a secret that we know")
 
 
@@ -76,14 +77,22 @@ def _signature(key: bytes, signed: bytes) -> bytes:
     return binascii.b2a_base64(hmac.digest(key, signed, "sha256"), newline=False)
 
 
-def _header(headers: Mapping[str, str], name: str) -> str:
-    value = headers.get(f"webhook-{name}") or headers.get(f"svix-{name}")
+def _is_signed(keys: Sequence[bytes], signed: bytes, signatures: Sequence[bytes]) -> bool:
+    for key in keys:
+        ours = _signature(key, signed)
+        for theirs in signatures:
+            if hmac.compare_digest(ours, theirs):
+                return True
+    return False
+
+
+def _header(headers: Mapping[str, str], name: str, sibling: str) -> str:
+    value = headers.get(name) or headers.get(sibling)
     if not value:
-        raise SignatureInvalid(f"the header webhook-{name} is missing")
+        raise SignatureInvalid(f"the header {name} is missing")
     return value
 
 
 def _v1(header: str) -> list[bytes]:
-    versions = (signature.partition(",") for signature in header.split())
     # What is not ASCII cannot match, and must not raise.
-    return [encoded.encode(errors="replace") for version, _, encoded in versions if version == "v1"]
+    return [one[3:].encode(errors="replace") for one in header.split() if one.startswith("v1,")]
