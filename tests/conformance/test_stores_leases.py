@@ -191,6 +191,15 @@ def test_a_pump_is_woken_for_what_hastens_a_window(ledger: Ledger, hastens: dict
     assert time.monotonic() - before < 3
 
 
+def test_a_pump_is_woken_for_what_fills_a_window(ledger: Ledger) -> None:
+    ledger.offer("1", wait=5_000, max_items=2)
+    ledger.store.sleep(1_000)
+    assert ledger.offer("2", wait=5_000, max_items=2) == ["full"]
+    before = time.monotonic()
+    ledger.store.sleep(3_000)
+    assert time.monotonic() - before < 3
+
+
 def test_a_pump_is_woken_for_a_run_that_is_superseded(ledger: Ledger) -> None:
     ledger.offer("1", wait=1_000)
     ledger.advance(1_000)

@@ -41,6 +41,15 @@ def test_the_longest_id_ttl_that_was_promised_while_the_key_was_not_idle_holds(l
     assert ledger.offer("1", "2") == ["opened", "joined"]
 
 
+def test_a_longer_id_ttl_alone_is_promised_too(ledger: Ledger) -> None:
+    ledger.offer("1", id_ttl=DAY)
+    ledger.offer("2", id_ttl=7 * DAY)
+    ledger.advance(50_000)
+    assert ledger.run_all() == [["1", "2"]]
+    ledger.advance(7 * DAY - SLACK)
+    assert ledger.offer("2") == ["duplicate"]
+
+
 def test_an_idle_key_forgets_the_longest_id_ttl(ledger: Ledger) -> None:
     ledger.offer("1", wait=0, id_ttl=7 * DAY)
     ledger.finish(ledger.run())
@@ -107,9 +116,10 @@ def test_open_work_lives_thirty_days_after_its_last_touch(ledger: Ledger) -> Non
     assert not ledger.published()
 
 
-def test_what_joins_a_window_lets_it_live_on(ledger: Ledger) -> None:
+@pytest.mark.parametrize("later", [HOUR - SLACK, HOUR + SLACK, DAY])
+def test_what_joins_a_window_lets_it_live_on(ledger: Ledger, later: int) -> None:
     ledger.offer("1", wait=OPEN, max_wait=3 * OPEN)
-    ledger.advance(HOUR - SLACK)
+    ledger.advance(later)
     ledger.offer("2", wait=OPEN, max_wait=3 * OPEN)
     ledger.advance(OPEN - SLACK)
     assert ledger.offer("3", wait=OPEN, max_wait=3 * OPEN) == ["joined"]
