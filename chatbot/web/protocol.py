@@ -19,6 +19,11 @@ class OneWrite(AutoHTTPProtocol):  # type: ignore[misc,valid-type]
         """Begin, with a transport that joins writes."""
         super().connection_made(cast(asyncio.Transport, Joining(transport, self.loop)))
 
+    def eof_received(self) -> None:
+        """Who asked has nothing more to say, but may still listen; the transport closes itself after this."""
+        cast(Joining, self.transport).let_go()
+        super().eof_received()
+
 
 class Joining:
     """A transport, but a write waits for the next one and goes with it: at most until the event loop has run what it
@@ -41,14 +46,15 @@ class Joining:
             self._transport.write(held + data)
         else:
             self._held = bytes(data)
-            self._loop.call_soon(self._let_go)
+            self._loop.call_soon(self.let_go)
 
     def close(self) -> None:
         """Send what is held, and close."""
-        self._let_go()
+        self.let_go()
         self._transport.close()
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Send what is held."""
         held, self._held = self._held, b""
         if held and not self.is_closing():  # else nobody is there any more
             self._transport.write(held)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -43,9 +44,18 @@ async def breaks(_: Request) -> Response:
     raise ZeroDivisionError
 
 
+async def held(_: Request) -> Response:
+    busy.set()
+    assert gate.wait(20)  # the event loop sees nothing of what comes meanwhile
+    return PlainTextResponse("held")
+
+
+busy, gate = threading.Event(), threading.Event()
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
-    routes = [Route(f"/{answers.__name__}", answers) for answers in (short, large, slow, breaks)]
+    routes = [Route(f"/{answers.__name__}", answers) for answers in (short, large, slow, breaks, held)]
     with served(Starlette(routes=routes), timeout_graceful_shutdown=1) as url:
         yield url
 
@@ -115,6 +125,20 @@ def test_a_connection_that_is_closed_has_told_everything(
     while part := connection.recv(65_536):
         received += part
     assert received.endswith(told)
+
+
+def test_who_stops_sending_still_hears_everything(connect: Callable[[], socket.socket]) -> None:
+    connection, received = connect(), b""
+    busy.clear()
+    gate.clear()
+    connection.sendall(b"HEAD /held HTTP/1.1\r\nhost: here\r\n\r\n")
+    assert busy.wait(20)
+    connection.shutdown(socket.SHUT_WR)
+    gate.set()
+    while part := connection.recv(65_536):
+        received += part
+    assert received.startswith(b"HTTP/1.1 200")
+    assert received.endswith(b"\r\n\r\n")
 
 
 def test_a_body_is_asked_for_when_its_sender_wants_that(connect: Callable[[], socket.socket]) -> None:
