@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import re
@@ -17,7 +18,7 @@ from dramatiq.errors import BrokerConnectionError
 from dramatiq.message import Message
 from dramatiq.middleware import Middleware
 
-from chatbot import actors, brokers, channels, responders, settings, stores, tracing
+from chatbot import actors, bridge, brokers, channels, responders, settings, stores, tracing
 from chatbot.actors import Actors
 from chatbot.actors.history import History
 from chatbot.actors.keys import by_target
@@ -76,6 +77,12 @@ class Service:
         outcomes = [message.options["outcome"] for message in admitted]
         self._measure(messages, outcomes, time.monotonic() - since)
         return outcomes
+
+    async def admit_on_loop(self, messages: Sequence[InboundMessage]) -> list[str]:
+        """Do the same on an event loop, which goes on meanwhile."""
+        if self.store.cooperates:
+            return await bridge.run(self.admit, messages)
+        return await asyncio.to_thread(self.admit, messages)
 
     def _measure(self, messages: Sequence[InboundMessage], outcomes: Sequence[str], seconds: float) -> None:
         meters = self.metrics.meters
@@ -230,7 +237,7 @@ def web_app(service: Service, extra_routes: Sequence[BaseRoute] = (), pages: Mak
 
     app = create_app(
         channels=service.channels,
-        admit=service.admit,
+        admit=service.admit_on_loop,
         ready=service.ready,
         on_startup=[service.store.check],
         on_shutdown=[service.close],

@@ -30,7 +30,7 @@ STOREYS = [
     {"metrics", "tracing"},
     {"channels", "responders", "middleware", "brokers", "stores", "settings"},
     {"model", "http_client", "processes", "traceparent"},
-    {"decoding", "errors", "importing", "urls"},
+    {"bridge", "decoding", "errors", "importing", "urls"},
 ]
 NEIGHBOURS = {
     ("importing", "errors"),

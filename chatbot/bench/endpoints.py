@@ -59,11 +59,16 @@ class Nowhere:
         return ["absorbed"] * len(messages)
 
 
+async def _none(_: Sequence[InboundMessage]) -> tuple[str, ...]:
+    """Never asked."""
+    return ()
+
+
 def no_store(channel: Channel) -> Starlette:
     """Return our application, whatever it consists of, without the way to a ledger."""
     # All of its layers are to be there but this one, which is no option of the application's.
     web.__dict__["Committer"] = Nowhere
-    return web.create_app(channels={"generic": channel}, admit=lambda _: (), ready=dict)
+    return web.create_app(channels={"generic": channel}, admit=_none, ready=dict)
 
 
 def bare(channel: Channel, broker: dramatiq.Broker) -> Starlette:

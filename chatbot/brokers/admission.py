@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dramatiq.errors import BrokerError
 
+from chatbot.bridge import apart
 from chatbot.brokers.signals import Signals
 from chatbot.middleware.guard import admit, guards_of
 
@@ -54,7 +55,7 @@ class Admission(Signals):
         returned = list(messages)
         open_ = [i for i, message in enumerate(messages) if message.options["outcome"] == "enqueued"]
         batch = [messages[i] for i in open_]
-        publication = self._publish_all(batch, delay) if batch else Publication([])
+        publication = apart(self._publish_all, batch, delay) if batch else Publication([])
         for i, message in zip(open_, publication.published, strict=False):
             returned[i] = message
         if publication.error is not None:

@@ -11,7 +11,7 @@ from chatbot.stores.base import Store
 from chatbot.stores.operators import Noted, Page
 
 #: Calls whose notes one step of a search looks at: a script blocks the server.
-STEP = 100
+STEP = 50
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -39,8 +39,8 @@ ROOM = 10_000
 PAUSE = 0.2
 #: s without any event after which the writer ends; the next event starts another.
 IDLE = 5.0
-#: Notes in one call.
-BATCH = 100
+#: Notes in one call: the server writes each call to disk.
+BATCH = 250
 #: Of a turn's members so many are named; the ledger names the turn of each.
 MEMBERS = 200
 #: Characters of an error's text.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from chatbot.stores.operators import Operators
 from chatbot.stores.values import (
@@ -33,6 +34,10 @@ from chatbot.stores.values import (
 
 class Store(Operators):
     """The ledger. Every verb raises StoreUnavailable when the answer is unknown; asking again is always safe."""
+
+    #: Whether the verbs wait with `chatbot.bridge.wait` where they are called on an event loop. The web process calls
+    #: those of other stores in a thread.
+    cooperates: ClassVar[bool] = False
 
     @abstractmethod
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""A connection of its own for each thread that calls scripts all the time.
+"""A connection of its own for each thread that calls scripts all the time, and for each event loop.
 
 Through redis-py's client such a call costs 40 us of CPU and more where threads compete, for its pool, retries and
 telemetry; on a connection that the thread keeps, 15 us. And whoever is interrupted between a question and its answer
@@ -8,6 +8,7 @@ another's.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections import deque
@@ -17,6 +18,11 @@ from typing import Any, cast
 
 import hiredis
 import redis
+
+from chatbot.bridge import apart, on_loop, wait
+from chatbot.stores.pipe import Pipe
+
+Command = tuple[Any, ...]
 
 _LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 
@@ -30,24 +36,40 @@ class Lane:
         self._threads = threading.local()
         #: Connections of threads that have ended, until another thread gives them back to the pool.
         self._left: deque[Any] = deque()
+        self._pipe: Pipe | None = None
 
     def __call__(self, *command: Any) -> Any:
         """Return the answer to a command. Raises what the client raises."""
         if not hasattr(self.client, "connection_pool"):  # a cluster's client has to choose a node
-            return self.client.execute_command(*command)
+            return apart(self.client.execute_command, *command)
         (answer,) = self.all([command])
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def all(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answer to each command, or the server's error. Raises what the client raises of a connection that
         is lost: then it is unknown which of them the server has seen."""
+        if on_loop():
+            return wait(self._on_loop(commands))
         try:
             return self._hold().ask(commands)
         except _LOST:
-            retry = self.client.get_retry()
-            return cast(list[Any], retry.call_with_retry(lambda: self._hold().ask(commands), lambda _: None))
+            return self._again(commands)
+
+    def _again(self, commands: Sequence[Command]) -> list[Any]:
+        retry = self.client.get_retry()
+        return cast(list[Any], retry.call_with_retry(lambda: self._hold().ask(commands), lambda _: None))
+
+    async def _on_loop(self, commands: Sequence[Command]) -> list[Any]:
+        if not Pipe.can_lead(self.client.connection_pool):
+            return await asyncio.to_thread(self.all, commands)
+        try:
+            if self._pipe is None or not self._pipe.usable():
+                self._pipe = await Pipe.connect(self.client.connection_pool)
+            return await self._pipe.ask(_packed(commands), len(commands))
+        except _LOST:
+            return await asyncio.to_thread(self._again, commands)
 
     def _hold(self) -> _Hold:
         hold = getattr(self._threads, "hold", None)
@@ -68,12 +90,11 @@ class _Hold:
         self._connection: Any = None  # there is none to leave if the server does not answer
         self._connection = pool.get_connection()
 
-    def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
         try:
             if not self._connection.is_connected:
                 self._connection.connect()  # a Sentinel's then asks for the master: sending alone would not
-            # Not packed by redis-py, which looks at each argument twice, and sends a batch in several parts.
-            self._connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
+            self._connection.send_packed_command([_packed(commands)])
             answers = [self._answer() for _ in commands]
         except BaseException:
             # Answers may still come, and must not be taken for those of the next commands.
@@ -93,3 +114,8 @@ class _Hold:
         # This may run anywhere, even inside of the pool and under its lock: it must not ask for one.
         if self._connection is not None and self.pid == os.getpid():
             self._left.append(self._connection)
+
+
+def _packed(commands: Sequence[Command]) -> bytes:
+    # Not by redis-py, which looks at each argument twice, and sends a batch in several parts.
+    return b"".join(map(hiredis.pack_command, commands))

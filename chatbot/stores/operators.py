@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
+
 from chatbot.stores.values import Entry
 
 #: How many graves a look shows at most.
@@ -48,8 +50,7 @@ class Grave:
     entries: tuple[Entry, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """Something that happened `age` ms ago. `subject` is what it is about, `names` are further ids to find it by."""
 
     subject: str
@@ -130,4 +131,4 @@ def sought(subject: str, name: str) -> tuple[str, str]:
 
 def name_line(names: Sequence[str]) -> str:
     """Return names as the journal keeps them: `:` + needle + `:` is in it if the needle is a run of a name's parts."""
-    return "\n".join(f":{name}:" for name in names)
+    return ":" + ":\n:".join(names) + ":" if names else ""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import redis
 
+from chatbot.bridge import apart
 from chatbot.errors import StoreUnavailable
 from chatbot.stores.clients import Servers
 from chatbot.stores.lane import Lane
@@ -137,7 +138,7 @@ class Partitions:
         """Return what each call returned or raised. What the wrong server was asked is asked once more."""
         answers = self._round(calls, replicated)
         strays = [i for i, answer in enumerate(answers) if isinstance(answer, ELSEWHERE)]
-        if strays and self._servers.look_again():
+        if bool(strays) and apart(self._servers.look_again):
             for i, answer in zip(strays, self._round([calls[i] for i in strays], replicated), strict=True):
                 answers[i] = answer
         return answers

@@ -68,6 +68,8 @@ class RedisStore(RedisOperators):
     when so many replicas have it.
     """
 
+    cooperates = True
+
     def __init__(
         self, url: str, *, namespace: str = "chatbot", partitions: int | None = None, replicas: int = 0, **options: Any
     ) -> None:

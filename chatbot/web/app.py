@@ -36,10 +36,10 @@ def create_app(
 ) -> Starlette:
     """Build the application.
 
-    `admit`, `ready` and the hooks may block: they run in threads. `admit` takes messages of many requests and returns
-    an outcome for each; it raises StoreUnavailable when the ledger cannot be reached. Hooks run in order, those of the
-    shutdown after the last admission, each whether or not the one before it failed. Routes come before `extra_routes`,
-    and these before what `pages` makes once it is asked for.
+    `ready` and the hooks may block: they run in threads. `admit` takes messages of many requests and returns an outcome
+    for each; it must not block, and raises StoreUnavailable when the ledger cannot be reached. Hooks run in order,
+    those of the shutdown after the last admission, each whether or not the one before it failed. Routes come before
+    `extra_routes`, and these before what `pages` makes once it is asked for.
     """
     committer = Committer(admit, max_backlog=max_backlog)
     webhooks = Webhooks(channels, committer, limits or Limits())

@@ -7,16 +7,20 @@ it had been written earlier: what a script then sees is what it would see later.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
+import threading
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import uvloop
 
+from chatbot.bridge import run
 from chatbot.stores.base import Store
 from chatbot.stores.memory import ManualClock, MemoryStore
 from chatbot.stores.redis import RedisStore
@@ -240,6 +244,44 @@ class RedisLedger(Ledger):
         return list(self.redis.client.scan_iter(f"{{{self.redis.namespace}:*", count=1_000))
 
 
+class OnLoop:
+    """A store whose verbs are called on an event loop, as the web process calls them; but for those of the pump, which
+    has none."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store, self._loop = store, uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name.startswith("_") or not callable(found) or name in ("sleep", "close", "client"):
+            return found
+        return lambda *args, **more: asyncio.run_coroutine_threadsafe(run(found, *args, **more), self._loop).result(60)
+
+    def close(self) -> None:
+        """Close the store, and end the loop once it has heard of that."""
+        self._store.close()
+        asyncio.run_coroutine_threadsafe(self._heard(), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+        self._loop.close()
+
+    async def _heard(self) -> None:
+        pipes = [lane._pipe for lane in self._store._ledger._lanes.values()]
+        while any(pipe is not None and pipe.usable() for pipe in pipes):
+            await asyncio.sleep(0.001)
+        await self._loop.shutdown_default_executor()
+
+
+class LoopLedger(RedisLedger):
+    """A RedisLedger whose verbs wait on an event loop."""
+
+    def __init__(self, url: str, partitions: int | None = None) -> None:
+        super().__init__(url, partitions)
+        self.store = cast(Store, OnLoop(self.redis))
+
+
 def on_server(fixture: str) -> Callable[[pytest.FixtureRequest], Ledger]:
     """Return what makes a ledger on the server of that fixture."""
     return lambda request: RedisLedger(request.getfixturevalue(fixture).url)
@@ -258,6 +300,11 @@ LEDGERS: dict[str, Callable[[pytest.FixtureRequest], Ledger]] = {
     "memory": lambda request: MemoryLedger(),
     "redis": on_server("redis_server"),
     "valkey": on_server("valkey_server"),
+    "redis-on-loop": lambda request: LoopLedger(request.getfixturevalue("redis_server").url),
 }
 #: What is tested by `make test-long` only.
-CLUSTER_LEDGERS = {"redis-cluster": on_cluster("redis_cluster"), "valkey-cluster": on_cluster("valkey_cluster")}
+CLUSTER_LEDGERS = {
+    "redis-cluster": on_cluster("redis_cluster"),
+    "valkey-cluster": on_cluster("valkey_cluster"),
+    "cluster-on-loop": lambda request: LoopLedger(request.getfixturevalue("redis_cluster").url, partitions=1),
+}

@@ -19,6 +19,7 @@ from tests.docker.env_production import CHANNEL_SECRETS
 from tests.docker.kustomize import BROKERS, HOME, build, container, is_ours, named, pods, port
 from tests.docker.shipped import ShippedValkey
 from tests.waiting import wait_until
+from tests.web.house import Ledger
 
 BUILT = {broker: build(HOME / broker) for broker in BROKERS}
 COMPOSED = {broker: project(DEPLOYMENTS[broker])["services"] for broker in BROKERS}
@@ -188,7 +189,7 @@ def test_nobody_is_started_again_because_of_somebody_else(one: Tree, service: Tr
 
 
 def test_the_paths_of_the_probes_exist() -> None:
-    app = create_app(channels={}, admit=lambda _: [], ready=lambda: {"store": "ok", "broker": "ok"})
+    app = create_app(channels={}, admit=Ledger().admit, ready=lambda: {"store": "ok", "broker": "ok"})
     with TestClient(app) as client:
         for one in named(BUILT["redis"], "Deployment").values():
             paths = [probe["httpGet"]["path"] for probe in container(one).values() if "httpGet" in (probe or ())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,9 +95,9 @@ class Ledger:
         self.gate.set()
         self.poison: str | None = None
 
-    def admit(self, messages: Sequence[InboundMessage]) -> list[str]:
+    async def admit(self, messages: Sequence[InboundMessage]) -> list[str]:
         self.calls.append([message.message_id for message in messages])
-        assert self.gate.wait(30)
+        assert await asyncio.to_thread(self.gate.wait, 30)
         if self.state["store"] != "ok":
             raise StoreUnavailable("no route to redis://:password@store.example")
         if any(message.message_id == self.poison for message in messages):

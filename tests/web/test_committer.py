@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
+from contextvars import ContextVar
 
 import pytest
 
@@ -69,7 +68,7 @@ def test_outcomes_come_back_in_order_to_the_request_that_asked(ledger):
 def test_all_that_wait_are_admitted_with_one_call(ledger):
     async def scenario(committer):
         first = await with_one_on_its_way(committer, ledger)
-        names = [f"m{number}" for number in range(200)]
+        names = [f"m{number}" for number in range(100)]
         tasks = await waiting(committer, *(messages(name) for name in names))
         ledger.gate.set()
         await asyncio.gather(first, *tasks)
@@ -78,34 +77,10 @@ def test_all_that_wait_are_admitted_with_one_call(ledger):
     run(scenario, ledger)
 
 
-def test_the_loop_is_woken_once_per_batch(ledger, monkeypatch):
-    async def scenario(committer):
-        first = await with_one_on_its_way(committer, ledger)
-        loop = asyncio.get_running_loop()
-        wakes = []
-        call = loop.call_soon_threadsafe
-
-        def counted(callback, *args, **kwargs):
-            wakes.append(threading.current_thread().name)
-            return call(callback, *args, **kwargs)
-
-        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
-        tasks = await waiting(committer, *(messages(str(number)) for number in range(50)))
-        ledger.gate.set()
-        await asyncio.gather(first, *tasks)
-        assert wakes.count("committer") == 2
-
-    run(scenario, ledger)
-
-
 def test_requests_that_come_in_one_iteration_of_the_loop_are_admitted_with_one_call(ledger):
     async def scenario(committer):
-        async def submit(name):
-            time.sleep(0.002)  # lets the thread run, if the request before this one has woken it
-            await committer.submit(messages(name))
-
         names = [f"m{number}" for number in range(5)]
-        await asyncio.gather(*map(submit, names))
+        await asyncio.gather(*(committer.submit(messages(name)) for name in names))
         assert ledger.calls == [names]
 
     run(scenario, ledger)
@@ -128,6 +103,56 @@ def test_a_committer_that_was_stopped_can_be_started_again(ledger):
         assert await asyncio.wait_for(committer.submit(messages("a")), 10) == ["absorbed"]
 
     run(scenario, ledger)
+
+
+def test_the_next_batch_leaves_when_the_one_before_it_is_answered(ledger):
+    """So what a sender says later is never admitted sooner."""
+
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        later = await waiting(committer, *(messages(name) for name in "abc"))
+        await asyncio.sleep(0.05)  # ample for a batch that would leave
+        assert ledger.calls == [["first"]]
+        ledger.gate.set()
+        await asyncio.gather(first, *later)
+        assert ledger.calls == [["first"], ["a", "b", "c"]]
+
+    run(scenario, ledger)
+
+
+def test_what_a_batch_logs_is_no_single_requests(ledger):
+    """The request that begins a batch has a correlation id in its context."""
+    mine = ContextVar("mine")
+    seen = []
+
+    async def admit(batch):
+        seen.append(mine.get(None))
+        return ["absorbed"] * len(batch)
+
+    async def whole():
+        committer = Committer(admit)
+        await committer.start()
+        mine.set("this request's")
+        await committer.submit(messages("a"))
+        await committer.stop()
+
+    asyncio.run(whole())
+    assert seen == [None]
+
+
+def test_the_end_of_the_loop_is_a_refusal_for_who_waits(ledger):
+    async def whole():
+        committer = Committer(ledger.admit)
+        await committer.start()
+        first = await with_one_on_its_way(committer, ledger)
+        [task] = [task for task in asyncio.all_tasks() if task.get_name() == "committer"]
+        task.cancel()
+        with pytest.raises(RuntimeError, match="not admitted"):
+            await first
+        ledger.gate.set()
+        assert await committer.submit(messages("b")) == ["absorbed"]
+
+    asyncio.run(whole())
 
 
 def test_a_lone_request_waits_for_nobody(ledger):
@@ -216,8 +241,8 @@ def test_a_request_that_admit_chokes_on_fails_alone(ledger):
 
 def test_an_outcome_too_few_is_nobodys_yes():
     class Forgetful(Ledger):
-        def admit(self, batch):
-            return super().admit(batch)[1:]
+        async def admit(self, batch):
+            return (await super().admit(batch))[1:]
 
     async def scenario(committer):
         with pytest.raises(RuntimeError, match="not admitted"):
@@ -241,6 +266,6 @@ def test_a_stop_admits_what_waits_and_takes_nothing_new(ledger):
         ledger.gate.set()
         await stop
         assert [await task for task in (first, *tasks)] == [["absorbed"], ["absorbed"] * 2, ["absorbed"] * 2]
-        assert "committer" not in {thread.name for thread in threading.enumerate()}
+        assert "committer" not in {task.get_name() for task in asyncio.all_tasks()}
 
     asyncio.run(scenario())
