@@ -43,7 +43,7 @@ def test_the_library_loads_nothing_of_the_service() -> None:
     assert "chatbot.middleware.debounce" in loaded
     assert {name.partition(".")[0] for name in loaded} & SERVICE == set()
     rooms = {name.split(".")[1] for name in loaded if name.startswith("chatbot.")}
-    assert rooms == {"middleware", "stores", "brokers", "testing", "decoding", "errors", "importing", "urls"}
+    assert rooms == {"middleware", "stores", "brokers", "testing", "bridge", "decoding", "errors", "importing", "urls"}
 
 
 def test_importing_the_package_loads_nothing() -> None:
