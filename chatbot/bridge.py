@@ -19,12 +19,16 @@ T = TypeVar("T")
 
 
 class _Call(greenlet):
-    """A call on an event loop."""
+    """A call on an event loop, in the context of who runs it."""
+
+    def __init__(self, fn: Callable[..., object]) -> None:
+        super().__init__(fn, getcurrent())
+        self.gr_context = getcurrent().gr_context
 
 
 async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function that waits with `wait`, or not at all. Whoever cancels this, cancels what it waits for."""
-    call = _Call(fn, getcurrent())
+    call = _Call(fn)
     awaited = call.switch(*args, **kwargs)
     while not call.dead:
         try:

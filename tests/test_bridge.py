@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 import pytest
 
@@ -127,3 +128,18 @@ def test_a_call_may_run_calls_of_its_own() -> None:
         return wait(nested()) + wait(nested())
 
     assert asyncio.run(run(outer)) == 2
+
+
+def test_a_call_sees_the_context_of_who_runs_it_and_changes_it() -> None:
+    mine: ContextVar[str] = ContextVar("mine", default="nobody's")
+
+    def call() -> tuple[str, str]:
+        found = mine.get(), apart(mine.get)
+        mine.set("the call's")
+        return found
+
+    async def whole() -> tuple[tuple[str, str], str]:
+        mine.set("the task's")
+        return await run(call), mine.get()
+
+    assert asyncio.run(whole()) == (("the task's", "the task's"), "the call's")

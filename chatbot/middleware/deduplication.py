@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dramatiq.errors import BrokerConnectionError
 from dramatiq.results import Results
 
+from chatbot.bridge import apart
 from chatbot.errors import PolicyInvalid, StoreUnavailable
 from chatbot.middleware.calls import parameters_hash, record_key, resolve, signature
 from chatbot.middleware.claims import Record
@@ -129,7 +130,7 @@ class Deduplication(Guard):
         """Claim, and while another caller is between its claim and its confirmation, wait for its outcome."""
         pause = 0.005
         while (claim := self._store.claim(record, owner, LEASE)).verdict == "busy":
-            time.sleep(min(pause, claim.remaining / 1000 + 0.001))
+            apart(time.sleep, min(pause, claim.remaining / 1000 + 0.001))
             pause *= 2
         return claim
 

@@ -27,10 +27,11 @@ from chatbot.urls import asks_for_cluster, hosts, reading, split, without_cluste
 
 VARIABLE = "CHATBOT_STORE_URL"
 CLUSTERS = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
-#: A batch of work is answered in a few ms; a server that needs longer than this is taken to be down.
+#: A batch of work is answered in a few ms; a server that needs longer than this is taken to be down. What was idle is
+#: not asked for its health first: that takes as long to fail as the command, and is repeated with each repetition.
 #: Threads keep a connection each, and redis-py 8 refuses the hundred and first: here the server's `maxclients` decides.
 CLIENT_OPTIONS: dict[str, Any] = {
-    "socket_timeout": 5, "socket_connect_timeout": 2, "health_check_interval": 30, "max_connections": 1_000_000,
+    "socket_timeout": 5, "socket_connect_timeout": 2, "max_connections": 1_000_000,
 }  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def _cluster(url: str, options: dict[str, Any]) -> Callable[[], RedisCluster]:
     chosen = {**CLIENT_OPTIONS, **options, **parse_url(f"{scheme}://{user}node{parts.path}?{parts.query}")}
     if not nodes or chosen.get("db") or scheme not in CLUSTERS.values():
         raise ConfigurationError(f"{VARIABLE}: a cluster has host:port and database 0: redis+cluster://host:port")
-    for name in ("host", "db", "connection_class", "health_check_interval"):
+    for name in ("host", "db", "connection_class"):
         chosen.pop(name, None)
     if scheme == "rediss":
         chosen["ssl"] = True

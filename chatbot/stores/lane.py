@@ -36,7 +36,6 @@ class Lane:
         self._threads = threading.local()
         #: Connections of threads that have ended, until another thread gives them back to the pool.
         self._left: deque[Any] = deque()
-        self._pipe: Pipe | None = None
 
     def __call__(self, *command: Any) -> Any:
         """Return the answer to a command. Raises what the client raises."""
@@ -55,21 +54,33 @@ class Lane:
         try:
             return self._hold().ask(commands)
         except _LOST:
-            return self._again(commands)
-
-    def _again(self, commands: Sequence[Command]) -> list[Any]:
-        retry = self.client.get_retry()
-        return cast(list[Any], retry.call_with_retry(lambda: self._hold().ask(commands), lambda _: None))
+            retry = self.client.get_retry()
+            return cast(list[Any], retry.call_with_retry(lambda: self._hold().ask(commands), lambda _: None))
 
     async def _on_loop(self, commands: Sequence[Command]) -> list[Any]:
         if not Pipe.can_lead(self.client.connection_pool):
             return await asyncio.to_thread(self.all, commands)
-        try:
-            if self._pipe is None or not self._pipe.usable():
-                self._pipe = await Pipe.connect(self.client.connection_pool)
-            return await self._pipe.ask(_packed(commands), len(commands))
-        except _LOST:
-            return await asyncio.to_thread(self._again, commands)
+        packed = _packed(commands)
+        # Once more on a new connection, if the one that was there is lost.
+        if (pipe := self._pipe()) is not None:
+            with suppress(*_LOST):
+                return await pipe.ask(packed, len(commands))
+        return await (await self._connect()).ask(packed, len(commands))
+
+    def _pipe(self) -> Pipe | None:
+        """Return the one of the running loop, which is this thread's."""
+        pipe: Pipe | None = getattr(self._threads, "pipe", None)
+        return pipe if pipe is not None and pipe.usable() else None
+
+    async def _connect(self) -> Pipe:
+        before, made = getattr(self._threads, "pipe", None), await Pipe.connect(self.client.connection_pool)
+        if (other := self._pipe()) is not None:  # another call was sooner
+            made.close()
+            return other
+        if before is not None:
+            before.abandon()
+        self._threads.pipe = made
+        return made
 
     def _hold(self) -> _Hold:
         hold = getattr(self._threads, "hold", None)

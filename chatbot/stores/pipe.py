@@ -26,11 +26,33 @@ class _Asked(NamedTuple):
     waiting: asyncio.Future[list[Any]]
 
 
+class _Borrowed:
+    """A pool's connection, whose socket somebody else reads. It blocks: for threads."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool, self._connection = pool, pool.get_connection()
+        self.timeout: float | None = self._connection.socket_timeout
+        try:
+            if self._connection._sock is None:  # the pool was closed meanwhile
+                raise redis.exceptions.ConnectionError("the connection is closed")
+            self.socket: socket.socket = self._connection._sock.dup()
+        except BaseException:
+            self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Do so once: after that, it is another's."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+            self._pool.release(connection)
+
+
 class Pipe(asyncio.Protocol):
     """Asks on one connection. Many may ask before the first is answered; all are answered in order."""
 
-    def __init__(self, pool: Any, connection: Any) -> None:
-        self._pool, self._connection = pool, connection
+    def __init__(self, borrowed: _Borrowed) -> None:
+        self._borrowed = borrowed
         self._reader = hiredis.Reader(
             protocolError=redis.exceptions.InvalidResponse,
             replyError=DefaultParser.parse_error,
@@ -47,32 +69,51 @@ class Pipe(asyncio.Protocol):
     @classmethod
     async def connect(cls, pool: Any) -> Pipe:
         """Return a pipe to where a pool's connections lead. Raises what redis-py raises."""
-        connection = await asyncio.to_thread(pool.get_connection)
-        sock: socket.socket = connection._sock.dup()
-        loop = asyncio.get_running_loop()
+        opening = asyncio.ensure_future(asyncio.to_thread(_Borrowed, pool))
+        try:
+            borrowed = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_give_back)  # the thread goes on
+            raise
+        loop, sock = asyncio.get_running_loop(), borrowed.socket
         create: Any = loop.create_connection if sock.family != socket.AF_UNIX else loop.create_unix_connection
-        _, pipe = await create(lambda: cls(pool, connection), sock=sock)
+        try:
+            _, pipe = await create(lambda: cls(borrowed), sock=sock)
+        except BaseException:
+            sock.close()
+            borrowed.give_back()
+            raise
         return cast(Pipe, pipe)
 
     def usable(self) -> bool:
         """Say whether this can be asked, on the running loop."""
-        return not self._transport.is_closing() and self._loop is asyncio.get_running_loop()
+        return self._loop is asyncio.get_running_loop() and not self._transport.is_closing()
 
     async def ask(self, packed: bytes, count: int) -> list[Any]:
         """Send commands; return the answer to each of them, or the server's error. Raises OSError or redis-py's
         ConnectionError if the connection is lost: then it is unknown which of them the server has seen."""
         asked = _Asked(count, [], self._loop.create_future())
-        self._asked.append(asked)
-        self._transport.write(packed)
         try:
-            async with asyncio.timeout(self._connection.socket_timeout):
+            self._asked.append(asked)
+            self._transport.write(packed)
+            async with asyncio.timeout(self._borrowed.timeout):
                 answers = await asked.waiting
         except BaseException:
-            self._transport.abort()  # answers may still come, and must not be taken for those to what is asked next
+            self.close()  # answers may still come, and must not be taken for those to what is asked next
             raise
         if any(isinstance(answer, redis.exceptions.ReadOnlyError) for answer in answers):
-            self._transport.abort()  # no master any more: look for it again
+            self.close()  # no master any more: look for it again
         return answers
+
+    def close(self) -> None:
+        """End it; who waits is told."""
+        self._transport.abort()
+
+    def abandon(self) -> None:
+        """Give the connection back if the loop has ended, which then does not."""
+        if self._loop.is_closed():
+            self._borrowed.socket.close()
+            self._borrowed.give_back()
 
     # --- what the event loop says ---
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -85,9 +126,11 @@ class Pipe(asyncio.Protocol):
                 if not isinstance(answer, _PUSHED):
                     self._take(answer)
         except redis.exceptions.InvalidResponse:
-            self._transport.abort()
+            self.close()
 
     def _take(self, answer: Any) -> None:
+        if not self._asked:
+            raise redis.exceptions.InvalidResponse("an answer to no question")
         asked = self._asked[0]
         asked.answers.append(answer)
         if len(asked.answers) == asked.expected:
@@ -100,5 +143,10 @@ class Pipe(asyncio.Protocol):
             if not asked.waiting.done():
                 asked.waiting.set_exception(redis.exceptions.ConnectionError(f"the connection is lost: {exc}"))
         self._asked.clear()
-        self._connection.disconnect()
-        self._pool.release(self._connection)
+        self._borrowed.give_back()
+
+
+def _give_back(opening: asyncio.Future[_Borrowed]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().socket.close()
+        opening.result().give_back()

@@ -47,13 +47,14 @@ class Committer:
 
     async def start(self) -> None:
         """Take requests, also after a stop."""
-        self._started = True
+        self._started, self._working = True, None
 
     async def stop(self, timeout: float = 10.0) -> None:
         """Take nothing new, and admit what waits; give up after `timeout` s."""
         self._started = False
         if self._working is not None:
             await asyncio.wait([self._working], timeout=timeout)
+            self._working.cancel()
 
     async def submit(self, messages: Sequence[InboundMessage]) -> list[str]:
         """Return the outcome of each message, in order. Raises StoreUnavailable when they may not have been admitted,
@@ -77,17 +78,24 @@ class Committer:
         loop = asyncio.get_running_loop()
         part = _Part(messages, loop.create_future())
         self._waiting.append(part)
-        if self._working is None:
+        if self._working is None or self._working.done():
             # What it logs is no single request's. It begins after all that this iteration of the loop brings.
             self._working = loop.create_task(self._work(), name="committer", context=Context())
         return part.result
 
     async def _work(self) -> None:
-        while self._waiting:
-            batch = self._gather()
-            self._resolve(batch, await self._commit(batch))
-            await asyncio.sleep(0)  # who has an answer goes first, and with what it asks next
-        self._working = None
+        batch: list[_Part] = []
+        try:
+            while self._waiting:
+                batch = self._gather()
+                self._resolve(batch, await self._commit(batch))
+                batch = []
+                await asyncio.sleep(0)  # who has an answer goes first, and with what it asks next
+        finally:
+            # The stop has given up, or the loop ends: who waits still must hear of it.
+            left = [*batch, *self._waiting]
+            self._waiting.clear()
+            self._resolve(left, [StoreUnavailable("the process ends")] * len(left))
 
     def _gather(self) -> list[_Part]:
         """Return what waits, as far as it fits."""
@@ -100,10 +108,10 @@ class Committer:
         try:
             outcomes = await self._admit([message for part in batch for message in part.messages])
             return _shares(batch, outcomes)
-        except (StoreUnavailable, asyncio.CancelledError) as exc:  # what is cancelled is the loop's, at its end
+        except StoreUnavailable as exc:
             logger.warning("a batch of %d requests was not admitted: %s", len(batch), exc, extra=_whose(batch))
             return [exc] * len(batch)
-        except BaseException as exc:  # whatever it is, requests wait for it
+        except Exception as exc:  # whatever it is, requests wait for it
             if len(batch) == 1:
                 logger.exception("a request was not admitted", extra=_whose(batch))
                 return [exc]

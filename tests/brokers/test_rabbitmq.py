@@ -72,6 +72,13 @@ def running(broker: Any, threads: int = 1) -> Iterator[Worker]:
         worker.stop()
 
 
+def held(worker: Worker) -> Iterator[dict[int, None]]:
+    """Return what the server waits for from each consumer."""
+    for thread in worker.consumers.values():
+        consumer: Any = thread.consumer
+        yield consumer._deliveries._held
+
+
 def open_sockets() -> set[socket.socket]:
     gc.collect()
     return {thing for thing in gc.get_objects() if isinstance(thing, socket.socket) and thing.fileno() != -1}
@@ -245,9 +252,11 @@ def test_a_worker_whose_queue_was_deleted_goes_on_and_keeps_no_connection(broker
     calls: list[str] = []
     before = open_sockets()
     actor = declare(broker, calls.append, queue_name="confirmed")
-    with running(broker):
+    with running(broker) as worker:
         actor.send("before")
-        wait_until(lambda: calls == ["before"])
+        # Once in two hundred times, a server that is told of an acknowledgement and a deletion at once keeps a consumer
+        # that is neither cancelled nor served again.
+        wait_until(lambda: calls == ["before"] and not any(held(worker)))
         for name in QUEUES:
             channel.queue_delete(name)
         actor.send("after")

@@ -268,8 +268,7 @@ class OnLoop:
         self._loop.close()
 
     async def _heard(self) -> None:
-        pipes = [lane._pipe for lane in self._store._ledger._lanes.values()]
-        while any(pipe is not None and pipe.usable() for pipe in pipes):
+        while any(lane._pipe() for lane in self._store._ledger._lanes.values()):
             await asyncio.sleep(0.001)
         await self._loop.shutdown_default_executor()
 

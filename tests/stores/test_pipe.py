@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
+import socket
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,7 +120,7 @@ def test_who_waits_when_the_connection_breaks_asks_again(
         server.pause()
         asked = [asyncio.create_task(run(lane, "INCR", "count")) for _ in range(20)]
         await asyncio.sleep(0)
-        lane._pipe._transport.abort()
+        lane._pipe().close()
         server.resume()
         answers = await asyncio.gather(*asked)
         assert await run(lane, "CLIENT", "ID") != mine
@@ -192,13 +195,15 @@ def test_a_server_that_is_down_is_an_error_until_it_is_up(server: RedisServer, r
         assert runner.run(run(lane, "ECHO", "up")) == b"up"
 
 
-def test_what_is_no_protocol_ends_the_connection(client: redis.Redis, runner: asyncio.Runner) -> None:
+@pytest.mark.parametrize("said", [b"garbage\r\n", b"+an answer to no question\r\n"])
+def test_what_nobody_understands_ends_the_connection(client: redis.Redis, runner: asyncio.Runner, said: bytes) -> None:
     lane = Lane(client)
 
     async def whole() -> Any:
         await run(lane, "PING")
-        lane._pipe.data_received(b"garbage\r\n")
-        assert not lane._pipe.usable()
+        pipe = lane._pipe()
+        pipe.data_received(said)
+        assert not pipe.usable()
         return await run(lane, "ECHO", "again")
 
     assert runner.run(whole()) == b"again"
@@ -213,6 +218,110 @@ def test_a_replica_is_left_at_once(client: redis.Redis, runner: asyncio.Runner) 
         runner.run(run(lane, "SET", "a", "1"))
     assert runner.run(run(lane, "CLIENT", "ID")) != first
     client.replicaof("NO", "ONE")
+
+
+# --- nothing is left behind ---
+def in_use(client: redis.Redis) -> int:
+    return len(client.connection_pool._in_use_connections)
+
+
+def test_callers_that_come_at_once_share_a_connection(client: redis.Redis, runner: asyncio.Runner) -> None:
+    lane = Lane(client)
+
+    async def whole() -> None:
+        await asyncio.gather(*(run(lane, "PING") for _ in range(20)))
+        await asyncio.sleep(0.05)  # those that were made in vain are closed
+        assert len({await run(lane, "CLIENT", "ID") for _ in range(20)}) == 1
+
+    runner.run(whole())
+    assert in_use(client) == 1
+
+
+def test_a_loop_that_has_ended_leaves_no_connection(client: redis.Redis) -> None:
+    lane = Lane(client)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of loops that end under a transport
+        for _ in range(5):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(run(lane, "PING"))
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+        assert in_use(client) == 1
+        lane._threads.pipe.abandon()
+        assert in_use(client) == 0
+        del loop, lane
+        gc.collect()
+
+
+def test_a_connect_that_fails_half_way_leaves_no_connection(
+    client: redis.Redis, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: socket.socket) -> socket.socket:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(socket.socket, "dup", full)
+    for _ in range(3):
+        with pytest.raises(OSError, match="too many"):
+            runner.run(run(Lane(client), "PING"))
+    assert in_use(client) == 0
+
+
+def test_a_connect_that_is_cancelled_leaves_no_connection(
+    client: redis.Redis, server: RedisServer, runner: asyncio.Runner
+) -> None:
+    async def whole() -> None:
+        server.pause()
+        call = asyncio.create_task(run(Lane(client), "PING"))
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        server.resume()
+        async with asyncio.timeout(30):
+            while in_use(client):
+                await asyncio.sleep(0.01)
+
+    runner.run(whole())
+
+
+def test_a_pool_that_is_closed_meanwhile_is_a_lost_connection(
+    client: redis.Redis, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = client.connection_pool.get_connection
+
+    def closed() -> Any:
+        connection = get()
+        client.connection_pool.disconnect()
+        return connection
+
+    monkeypatch.setattr(client.connection_pool, "get_connection", closed)
+    with pytest.raises(redis.exceptions.ConnectionError):
+        runner.run(run(Lane(client), "PING"))
+    assert in_use(client) == 0
+
+
+def test_a_question_that_cannot_be_written_is_not_waited_for(
+    client: redis.Redis, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place in the queue would be the next one's answer."""
+    lane = Lane(client)
+
+    class Full:
+        def __init__(self, transport: Any) -> None:
+            self.is_closing, self.abort = transport.is_closing, transport.abort
+
+        def write(self, data: bytes) -> None:
+            raise MemoryError
+
+    async def whole() -> Any:
+        await run(lane, "PING")
+        pipe = lane._pipe()
+        pipe._transport = Full(pipe._transport)
+        with pytest.raises(MemoryError):
+            await run(lane, "ECHO", "lost")
+        return await run(lane, "ECHO", "mine")
+
+    assert runner.run(whole()) == b"mine"
 
 
 def test_each_loop_has_a_connection_of_its_own_and_gives_it_back(server: RedisServer) -> None:

@@ -140,19 +140,63 @@ def test_what_a_batch_logs_is_no_single_requests(ledger):
     assert seen == [None]
 
 
-def test_the_end_of_the_loop_is_a_refusal_for_who_waits(ledger):
-    async def whole():
-        committer = Committer(ledger.admit)
-        await committer.start()
-        first = await with_one_on_its_way(committer, ledger)
-        [task] = [task for task in asyncio.all_tasks() if task.get_name() == "committer"]
-        task.cancel()
-        with pytest.raises(RuntimeError, match="not admitted"):
-            await first
-        ledger.gate.set()
-        assert await committer.submit(messages("b")) == ["absorbed"]
+def test_the_end_of_the_loop_is_a_refusal_for_all_who_wait(ledger):
+    """It cancels once, and then waits: nothing more may be tried."""
 
-    asyncio.run(whole())
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        tasks = await waiting(committer, messages("a", "b"), messages("c"))
+        (work,) = [task for task in asyncio.all_tasks() if task.get_name() == "committer"]
+        work.cancel()
+        results = await asyncio.gather(first, *tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [StoreUnavailable] * 3
+        assert ledger.calls == [["first"]]
+        ledger.gate.set()
+        assert await committer.submit(messages(*"defg")) == ["absorbed"] * 4
+
+    run(scenario, ledger, max_batch=2, max_backlog=4)
+
+
+def test_a_cancel_between_two_batches_stops_nothing_for_good(ledger):
+    async def scenario(committer):
+        for number in range(20):
+            task = asyncio.create_task(committer.submit(messages(str(number))))
+            while not task.done():
+                await asyncio.sleep(0)
+            for work in asyncio.all_tasks():
+                if work.get_name() == "committer":
+                    work.cancel()
+        async with asyncio.timeout(10):
+            assert await committer.submit(messages("last")) == ["absorbed"]
+
+    run(scenario, ledger)
+
+
+def test_a_stop_that_gives_up_refuses_who_waits(ledger):
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        (later,) = await waiting(committer, messages("a"))
+        await committer.stop(timeout=0.01)
+        results = await asyncio.gather(first, later, return_exceptions=True)
+        assert [type(result) for result in results] == [StoreUnavailable] * 2
+
+    run(scenario, ledger)
+
+
+def test_a_committer_starts_on_another_loop(ledger):
+    committer = Committer(ledger.admit)
+
+    async def ends_in_the_middle():
+        await committer.start()
+        await with_one_on_its_way(committer, ledger)
+        ledger.gate.set()
+
+    async def whole():
+        await committer.start()
+        return await committer.submit(messages("b"))
+
+    asyncio.run(ends_in_the_middle())
+    assert asyncio.run(whole()) == ["absorbed"]
 
 
 def test_a_lone_request_waits_for_nobody(ledger):
