@@ -9,8 +9,8 @@ ends of a wait: nobody may hold a lock over one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar, cast
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
@@ -28,8 +28,16 @@ class _Call(greenlet):
 
 async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function that waits with `wait`, or not at all. Whoever cancels this, cancels what it waits for."""
+    return await begin(fn, *args, **kwargs)
+
+
+def begin(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+    """Do the same, but call it now, up to its first wait: return the rest, or raise what it raises before."""
     call = _Call(fn)
-    awaited = call.switch(*args, **kwargs)
+    return _end(call, call.switch(*args, **kwargs))
+
+
+async def _end(call: _Call, awaited: Any) -> Any:
     while not call.dead:
         try:
             answer = await awaited
@@ -37,7 +45,7 @@ async def run(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
             awaited = call.throw(exc)
         else:
             awaited = call.switch(answer)
-    return cast(T, awaited)
+    return awaited
 
 
 def on_loop() -> bool:

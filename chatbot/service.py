@@ -8,7 +8,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -78,11 +78,11 @@ class Service:
         self._measure(messages, outcomes, time.monotonic() - since)
         return outcomes
 
-    async def admit_on_loop(self, messages: Sequence[InboundMessage]) -> list[str]:
-        """Do the same on an event loop, which goes on meanwhile."""
+    def admit_on_loop(self, messages: Sequence[InboundMessage]) -> Awaitable[list[str]]:
+        """Do the same on an event loop: they are on their way when this returns."""
         if self.store.cooperates:
-            return await bridge.run(self.admit, messages)
-        return await asyncio.to_thread(self.admit, messages)
+            return bridge.begin(self.admit, messages)
+        return asyncio.to_thread(self.admit, messages)
 
     def _measure(self, messages: Sequence[InboundMessage], outcomes: Sequence[str], seconds: float) -> None:
         meters = self.metrics.meters

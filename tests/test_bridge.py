@@ -9,12 +9,28 @@ from contextvars import ContextVar
 
 import pytest
 
-from chatbot.bridge import apart, on_loop, run, wait
+from chatbot.bridge import apart, begin, on_loop, run, wait
 
 
 def test_a_call_gets_its_arguments_and_its_answer_is_returned() -> None:
     assert asyncio.run(run(divmod, 7, 2)) == (3, 1)
     assert asyncio.run(run(dict, a=1)) == {"a": 1}
+
+
+def test_a_call_that_is_begun_has_gone_as_far_as_its_first_wait() -> None:
+    told: list[str] = []
+
+    def call() -> str:
+        told.append("began")
+        return wait(asyncio.sleep(0, "ended"))
+
+    async def whole() -> str:
+        rest = begin(call)
+        told.append("begun")
+        return await rest
+
+    assert asyncio.run(whole()) == "ended"
+    assert told == ["began", "begun"]
 
 
 def test_what_comes_of_a_wait_is_returned() -> None:

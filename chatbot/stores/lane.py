@@ -8,7 +8,6 @@ another's.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections import deque
@@ -50,22 +49,23 @@ class Lane:
         """Return the answer to each command, or the server's error. Raises what the client raises of a connection that
         is lost: then it is unknown which of them the server has seen."""
         if on_loop():
-            return wait(self._on_loop(commands))
+            return self._on_loop(commands)
         try:
             return self._hold().ask(commands)
         except _LOST:
             retry = self.client.get_retry()
             return cast(list[Any], retry.call_with_retry(lambda: self._hold().ask(commands), lambda _: None))
 
-    async def _on_loop(self, commands: Sequence[Command]) -> list[Any]:
-        if not Pipe.can_lead(self.client.connection_pool):
-            return await asyncio.to_thread(self.all, commands)
-        packed = _packed(commands)
+    def _on_loop(self, commands: Sequence[Command]) -> list[Any]:
+        pool = self.client.connection_pool
+        if not Pipe.can_lead(pool):
+            return apart(self.all, commands)
+        packed, count = _packed(commands), len(commands)
         # Once more on a new connection, if the one that was there is lost.
         if (pipe := self._pipe()) is not None:
             with suppress(*_LOST):
-                return await pipe.ask(packed, len(commands))
-        return await (await self._connect()).ask(packed, len(commands))
+                return wait(pipe.answers(pipe.send(packed, count)))
+        return wait(wait(self._connect()).ask(packed, count))
 
     def _pipe(self) -> Pipe | None:
         """Return the one of the running loop, which is this thread's."""

@@ -18,7 +18,7 @@ _PUSHED: Any = getattr(hiredis, "PushNotification", ())
 _NOTHING = object()
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """Commands that were sent together: how many answers they have, those that came, and who waits for them."""
 
     expected: int
@@ -58,7 +58,7 @@ class Pipe(asyncio.Protocol):
             replyError=DefaultParser.parse_error,
             notEnoughData=_NOTHING,
         )
-        self._asked: deque[_Asked] = deque()
+        self._asked: deque[Asked] = deque()
         self._loop = asyncio.get_running_loop()
 
     @staticmethod
@@ -92,10 +92,22 @@ class Pipe(asyncio.Protocol):
     async def ask(self, packed: bytes, count: int) -> list[Any]:
         """Send commands; return the answer to each of them, or the server's error. Raises OSError or redis-py's
         ConnectionError if the connection is lost: then it is unknown which of them the server has seen."""
-        asked = _Asked(count, [], self._loop.create_future())
+        return await self.answers(self.send(packed, count))
+
+    def send(self, packed: bytes, count: int) -> Asked:
+        """Do the first half of it, at once."""
+        asked = Asked(count, [], self._loop.create_future())
         try:
             self._asked.append(asked)
             self._transport.write(packed)
+        except BaseException:
+            self.close()
+            raise
+        return asked
+
+    async def answers(self, asked: Asked) -> list[Any]:
+        """Do the second half."""
+        try:
             async with asyncio.timeout(self._borrowed.timeout):
                 answers = await asked.waiting
         except BaseException:
@@ -118,6 +130,9 @@ class Pipe(asyncio.Protocol):
     # --- what the event loop says ---
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        # uvloop keeps what is written until the end of its iteration, unless that is more than this: but the server is
+        # to work while the loop goes on.
+        self._transport.set_write_buffer_limits(0)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)

@@ -2,6 +2,10 @@
 
 While a batch is on its way to the ledger the next one gathers, so the more requests there are, the fewer trips each
 of them costs; a lone request leaves at once. Batches follow each other, so messages are admitted as they came.
+
+Under load the store and the loop are to work side by side. So a batch that is large enough does not wait until the loop
+has read all there is, and is no more than half of what is not answered: all in one would be answered, asked again and
+admitted together for ever.
 """
 
 from __future__ import annotations
@@ -19,9 +23,13 @@ from chatbot.model import InboundMessage
 logger = logging.getLogger(__name__)
 
 #: Takes messages of many requests and returns one outcome for each: absorbed, enqueued, duplicate or overflow; for
-#: edits and deletions also amended, withdrawn or late.
+#: edits and deletions also amended, withdrawn or late. They may be on their way before this is awaited.
 Admit = Callable[[Sequence[InboundMessage]], Awaitable[Sequence[str]]]
 Result = Sequence[str] | BaseException
+_Begun = Awaitable[Sequence[str]] | Exception
+
+#: A batch of so many messages is large enough: half of 64 connections, see `chatbot bench accept`.
+ENOUGH = 32
 
 
 class _Part(NamedTuple):
@@ -41,17 +49,20 @@ class Committer:
         self._max_backlog = max_backlog
         self._backlog = 0
         self._waiting: deque[_Part] = deque()
+        #: Messages that wait, and whether they leave at the end of the iteration.
+        self._count, self._leaving = 0, False
         self._started = False
         #: Admits until nothing waits.
         self._working: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take requests, also after a stop."""
-        self._started, self._working = True, None
+        self._started, self._leaving, self._working = True, False, None
 
     async def stop(self, timeout: float = 10.0) -> None:
         """Take nothing new, and admit what waits; give up after `timeout` s."""
         self._started = False
+        self._leave()
         if self._working is not None:
             await asyncio.wait([self._working], timeout=timeout)
             self._working.cancel()
@@ -78,36 +89,64 @@ class Committer:
         loop = asyncio.get_running_loop()
         part = _Part(messages, loop.create_future())
         self._waiting.append(part)
-        if self._working is None or self._working.done():
-            # What it logs is no single request's. It begins after all that this iteration of the loop brings.
-            self._working = loop.create_task(self._work(), name="committer", context=Context())
+        self._count += len(messages)
+        if not self._is_busy():
+            if self._count >= ENOUGH:
+                self._leave()
+            elif not self._leaving:
+                self._leaving = True
+                loop.call_soon(self._leave)
         return part.result
 
-    async def _work(self) -> None:
-        batch: list[_Part] = []
+    def _is_busy(self) -> bool:
+        return self._working is not None and not self._working.done()
+
+    def _leave(self) -> None:
+        self._leaving = False
+        if self._waiting and not self._is_busy():
+            batch = self._gather()
+            # What it logs is no single request's.
+            work = self._work(batch, self._begin(batch))
+            self._working = asyncio.get_running_loop().create_task(work, name="committer", context=Context())
+
+    async def _work(self, batch: list[_Part], begun: _Begun) -> None:
         try:
-            while self._waiting:
-                batch = self._gather()
-                self._resolve(batch, await self._commit(batch))
+            while batch:
+                self._resolve(batch, await self._commit(batch, begun))
                 batch = []
-                await asyncio.sleep(0)  # who has an answer goes first, and with what it asks next
+                if self._waiting:
+                    await asyncio.sleep(0)  # who has an answer goes first
+                    batch = self._gather()
+                    begun = self._begin(batch)
         finally:
             # The stop has given up, or the loop ends: who waits still must hear of it.
             left = [*batch, *self._waiting]
             self._waiting.clear()
+            self._count = 0
             self._resolve(left, [StoreUnavailable("the process ends")] * len(left))
 
     def _gather(self) -> list[_Part]:
-        """Return what waits, as far as it fits."""
-        batch, room = list[_Part](), self._max_batch
-        while self._waiting and (room := room - len(self._waiting[0].messages)) >= 0:
+        """Return what waits, but no more than half of all that is not answered: the other half is read meanwhile."""
+        batch, room = list[_Part](), min(self._max_batch, max(ENOUGH, self._backlog // 2))
+        while self._waiting and (not batch or len(self._waiting[0].messages) <= room):
             batch.append(self._waiting.popleft())
+            room -= len(batch[-1].messages)
+        self._count -= sum(len(part.messages) for part in batch)
         return batch
 
-    async def _commit(self, batch: list[_Part]) -> list[Result]:
+    def _begin(self, batch: list[_Part]) -> _Begun:
+        """Send a batch on its way."""
+        messages = [message for part in batch for message in part.messages]
         try:
-            outcomes = await self._admit([message for part in batch for message in part.messages])
-            return _shares(batch, outcomes)
+            return Context().run(self._admit, messages)
+        except Exception as exc:
+            return exc
+
+    async def _commit(self, batch: list[_Part], begun: _Begun) -> list[Result]:
+        try:
+            if isinstance(begun, Exception):
+                raise begun
+            return _shares(batch, await begun)
         except StoreUnavailable as exc:
             logger.warning("a batch of %d requests was not admitted: %s", len(batch), exc, extra=_whose(batch))
             return [exc] * len(batch)
@@ -116,7 +155,7 @@ class Committer:
                 logger.exception("a request was not admitted", extra=_whose(batch))
                 return [exc]
         # One of them is the culprit. Its neighbours must not suffer; who was admitted already is now a duplicate.
-        return [result for part in batch for result in await self._commit([part])]
+        return [result for part in batch for result in await self._commit([part], self._begin([part]))]
 
     def _resolve(self, batch: list[_Part], results: list[Result]) -> None:
         for part, result in zip(batch, results, strict=True):

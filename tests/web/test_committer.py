@@ -9,7 +9,7 @@ import pytest
 
 from chatbot.errors import StoreUnavailable
 from chatbot.model import InboundMessage
-from chatbot.web.committer import Committer
+from chatbot.web.committer import ENOUGH, Committer
 from tests.web.house import Ledger
 
 
@@ -68,7 +68,7 @@ def test_outcomes_come_back_in_order_to_the_request_that_asked(ledger):
 def test_all_that_wait_are_admitted_with_one_call(ledger):
     async def scenario(committer):
         first = await with_one_on_its_way(committer, ledger)
-        names = [f"m{number}" for number in range(100)]
+        names = [f"m{number}" for number in range(ENOUGH)]
         tasks = await waiting(committer, *(messages(name) for name in names))
         ledger.gate.set()
         await asyncio.gather(first, *tasks)
@@ -84,6 +84,68 @@ def test_requests_that_come_in_one_iteration_of_the_loop_are_admitted_with_one_c
         assert ledger.calls == [names]
 
     run(scenario, ledger)
+
+
+def test_a_batch_is_half_of_what_is_not_answered(ledger):
+    """All in one would be answered, asked again and admitted together for ever: the store waits, then the loop does."""
+
+    async def scenario(committer):
+        first = await with_one_on_its_way(committer, ledger)
+        names = [f"m{number}" for number in range(4 * ENOUGH - 1)]
+        tasks = await waiting(committer, *(messages(name) for name in names))
+        ledger.gate.set()
+        await asyncio.gather(first, *tasks)
+        sizes = [len(call) for call in ledger.calls]
+        assert sizes[:2] == [1, 2 * ENOUGH - 1]
+        assert max(sizes[2:]) <= ENOUGH
+        assert [name for call in ledger.calls for name in call] == ["first", *names]
+
+    run(scenario, ledger)
+
+
+def test_a_large_batch_leaves_before_the_loop_has_read_all(ledger):
+    """The store works while the loop reads on."""
+    left = []
+
+    def admit(batch):
+        left.append([message.message_id for message in batch])
+        return ledger.admit(batch)
+
+    async def whole():
+        committer = Committer(admit)
+        await committer.start()
+        names = [f"m{number}" for number in range(ENOUGH + 5)]
+        seen = []
+
+        async def submit(name):
+            seen.append(len(left))
+            return await committer.submit(messages(name))
+
+        assert await asyncio.gather(*map(submit, names)) == [["absorbed"]] * len(names)
+        assert seen == [0] * ENOUGH + [1] * 5
+        assert left == [names[:ENOUGH], names[ENOUGH:]]
+        await committer.stop()
+
+    asyncio.run(whole())
+
+
+def test_what_admit_raises_at_once_is_its_requests_own(ledger):
+    def admit(batch):
+        if any(message.message_id == "poison" for message in batch):
+            raise ValueError("poison")
+        return ledger.admit(batch)
+
+    async def whole():
+        committer = Committer(admit)
+        await committer.start()
+        before, poison, after = await waiting(committer, messages("a"), messages("poison"), messages("b"))
+        assert [await before, await after] == [["absorbed"]] * 2
+        with pytest.raises(RuntimeError, match="not admitted"):
+            await poison
+        assert await committer.submit(messages("c")) == ["absorbed"]
+        await committer.stop()
+
+    asyncio.run(whole())
 
 
 def test_a_stop_takes_along_what_has_just_come(ledger):
