@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 
 #: A wide window is so many times as wide as a narrow one, but never wider than MOST.
-TIMES = 8
+TIMES = 16
 MOST = 256
 #: s. A window becomes wide when all that is in it would be done within QUICK, and narrow when that takes longer than
 #: SLOW.

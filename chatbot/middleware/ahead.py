@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy
 
 #: Claims that share a trip: more would keep the store's other callers waiting.
-MOST = 64
+MOST = 100
 #: s. Where calls wait for longer than a claim is trusted, nobody claims ahead for so long.
 PAUSE = 10.0
 #: ms. If this process dies, what it has claimed and not begun waits for its lease: a longer one is not taken ahead.

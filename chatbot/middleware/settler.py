@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Settlements that share a trip.
-MOST = 64
+MOST = 100
 #: What of a message or its actor somebody does with the result as soon as a call has returned: it must be the one that
 #: counts, so those calls are settled before, as those whose result is stored.
 _USED = ("pipe_target", "group_completion_uuid", "on_success")
