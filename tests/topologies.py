@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import redis
 from redis.sentinel import Sentinel
 
-from tests.servers import RedisServer
+from tests.servers import RedisServer, free_port
 from tests.waiting import wait_until
 
 SLOTS = 16_384
@@ -17,6 +19,21 @@ SLOTS = 16_384
 CLUSTERED = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
 #: What a master is started with, so that a replica need not wait for others that may come.
 MASTER = ("--repl-diskless-sync-delay", "0")
+
+
+def encrypted(private_redis: Callable[..., RedisServer], directory: Path) -> str:
+    """Start a server that speaks TLS; return its URL, with the authority to trust."""
+    cert, key, port = directory / "cert.pem", directory / "key.pem", free_port()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-out", str(cert), "-keyout", str(key)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    private_redis(
+        None, "--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key),
+        "--tls-ca-cert-file", str(cert), "--tls-auth-clients", "no",
+    )  # fmt: skip
+    return f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={cert}"
 
 
 class SentinelServer(RedisServer):

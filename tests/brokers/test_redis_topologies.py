@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -19,8 +18,8 @@ from chatbot.errors import ConfigurationError
 from chatbot.middleware import declare, guarded_stack
 from chatbot.stores.memory import MemoryStore
 from tests.brokers.redis_crew import Crew
-from tests.servers import RedisServer, find_valkey, free_port
-from tests.topologies import CLUSTERED, MASTER, Cluster, SentinelServer
+from tests.servers import RedisServer, find_valkey
+from tests.topologies import CLUSTERED, MASTER, Cluster, SentinelServer, encrypted
 from tests.waiting import wait_until
 
 NewRedis = Callable[..., RedisServer]
@@ -86,18 +85,9 @@ def test_a_cluster_gets_a_namespace_with_a_tag_and_is_not_asked_for_its_nodes_ye
 # --- TLS ---
 @pytest.mark.long
 def test_a_broker_works_over_tls(private_redis: NewRedis, tmp_path: Path) -> None:
-    cert, key, port = tmp_path / "cert.pem", tmp_path / "key.pem", free_port()
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-out", str(cert), "-keyout", str(key)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    private_redis(
-        None, "--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key),
-        "--tls-ca-cert-file", str(cert), "--tls-auth-clients", "no",
-    )  # fmt: skip
+    url = encrypted(private_redis, tmp_path)
     calls: list[int] = []
-    broker = brokers.create(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={cert}", guarded_stack(MemoryStore()))
+    broker = brokers.create(url, guarded_stack(MemoryStore()))
     actor = declare(broker, calls.append)
     worker = Worker(broker, worker_threads=1, worker_timeout=100)
     worker.start()

@@ -7,7 +7,6 @@ import errno
 import gc
 import os
 import socket
-import subprocess
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from chatbot.bridge import run
 from chatbot.stores.lane import Lane
 from chatbot.stores.pipe import Pipe
 from tests.servers import RedisServer, free_port
+from tests.topologies import encrypted
 from tests.waiting import wait_until
 
 NewRedis = Callable[..., RedisServer]
@@ -349,17 +349,8 @@ def test_a_unix_socket_is_read_as_well(private_redis: NewRedis, runner: asyncio.
 def test_an_encrypted_connection_is_read_in_a_thread(
     private_redis: NewRedis, runner: asyncio.Runner, tmp_path: Path
 ) -> None:
-    cert, key, port = tmp_path / "cert.pem", tmp_path / "key.pem", free_port()
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-out", str(cert), "-keyout", str(key)],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    private_redis(
-        None, "--tls-port", str(port), "--tls-cert-file", str(cert), "--tls-key-file", str(key),
-        "--tls-ca-cert-file", str(cert), "--tls-auth-clients", "no",
-    )  # fmt: skip
-    with clients(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={cert}") as client:
+    url = encrypted(private_redis, tmp_path)
+    with clients(url) as client:
         lane = Lane(client)
         assert runner.run(run(lane.all, [("ECHO", "p"), ("ECHO", "q")])) == [b"p", b"q"]
 
