@@ -1,6 +1,6 @@
 """Calls that wait for a server, on an event loop that does not: such a call runs in a greenlet of its own, and while it
-waits the loop goes on. So web and worker share one store, one broker and one set of guards, and a thread, with its
-switches, is spared: a quarter of what accepting a webhook took (`chatbot bench accept`).
+waits the loop goes on. So web and worker share one store, one broker and one set of guards, and the switches to a
+thread and back are spared.
 
 As in SQLAlchemy's asyncio extension (greenlet_spawn and await_only). Whatever the loop runs may run between the two
 ends of a wait: nobody may hold a lock over one.

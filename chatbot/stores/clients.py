@@ -146,7 +146,7 @@ def _cluster(url: str, options: dict[str, Any]) -> Callable[[], RedisCluster]:
     chosen = {**CLIENT_OPTIONS, **options, **parse_url(f"{scheme}://{user}node{parts.path}?{parts.query}")}
     if not nodes or chosen.get("db") or scheme not in CLUSTERS.values():
         raise ConfigurationError(f"{VARIABLE}: a cluster has host:port and database 0: redis+cluster://host:port")
-    for name in ("host", "db", "connection_class"):
+    for name in ("host", "db", "connection_class", "health_check_interval"):
         chosen.pop(name, None)
     if scheme == "rediss":
         chosen["ssl"] = True

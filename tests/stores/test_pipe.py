@@ -230,7 +230,9 @@ def test_callers_that_come_at_once_share_a_connection(client: redis.Redis, runne
 
     async def whole() -> None:
         await asyncio.gather(*(run(lane, "PING") for _ in range(20)))
-        await asyncio.sleep(0.05)  # those that were made in vain are closed
+        async with asyncio.timeout(30):
+            while in_use(client) > 1:  # those that were made in vain are closed
+                await asyncio.sleep(0.01)
         assert len({await run(lane, "CLIENT", "ID") for _ in range(20)}) == 1
 
     runner.run(whole())
@@ -272,7 +274,9 @@ def test_a_connect_that_is_cancelled_leaves_no_connection(
     async def whole() -> None:
         server.pause()
         call = asyncio.create_task(run(Lane(client), "PING"))
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            while not in_use(client):
+                await asyncio.sleep(0.01)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
